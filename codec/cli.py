@@ -1,0 +1,309 @@
+"""The command `engram`: options and what the commands do with one file. See `batch.py` for several.
+
+Exit codes: 0 ok, 1 failed, 2 wrong use, 3 corrupt or truncated, 4 over a limit, 5 model missing or wrong,
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import sys
+import time
+from dataclasses import replace
+from importlib import import_module
+from typing import Any, NoReturn
+
+import click
+
+from codec import batch
+from codec.batch import Record
+from codec.container import Kind, unpack
+from codec.errors import CodecError, Desync
+from codec.files import read_bytes, write_bytes
+from codec.limits import DEFAULT
+
+__all__ = ["cli", "main"]
+
+QUALITY = 50.0  # where nothing is asked for
+INTERRUPTED = 130
+TERMINATED = 143
+
+
+class _Guarded(click.Group):
+    """A group whose expected errors, and interrupts, end in one line and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("\nengram: interrupted", err=True)
+            ctx.exit(INTERRUPTED)
+        except BrokenPipeError:
+            raise
+        except batch.EXPECTED as error:
+            click.echo(f"engram: {batch.message(error)}", err=True)
+            ctx.exit(batch.code(error))
+
+
+@click.group(cls=_Guarded, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="engram-codec", prog_name="engram")
+def cli() -> None:
+    """Engram, a learned image codec: photos in, small files out, the same pixels on every machine."""
+
+
+def main() -> NoReturn:
+    """Run the command and exit; what the console script calls."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # an exception, so that temporary files go
+    cli.main(prog_name="engram")
+    raise SystemExit  # not reached: click exits by itself
+
+
+class _Real(click.FloatRange):
+    """A range without the number that is in none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        return self.fail(f"{value!r} is not a number", param, ctx) if math.isnan(number) else number
+
+
+_share, _positive, _many = _Real(0, 100), _Real(0, min_open=True), click.IntRange(min=1)
+_inputs = click.argument("inputs", metavar="IN...", nargs=-1, required=True)
+_files = click.argument("inputs", metavar="FILE...", nargs=-1, required=True)
+_output = click.option("-o", "--output", metavar="OUT", help="Output file; - is standard output.")
+_folder = click.option("--output-dir", "folder", metavar="DIR", help="Folder for the outputs of several inputs.")
+_model = click.option("-m", "--model", help="Name, path or id of a model.")
+_threads = click.option("-T", "--threads", type=click.IntRange(min=0), default=0, help="Threads; 0 takes all cores.")
+_force = click.option("-f", "--force", is_flag=True, help="Overwrite existing files.")
+_pixels = click.option("--max-pixels", type=_many, default=DEFAULT.max_pixels, show_default=True, help="Refuse more.")
+_json = click.option("--json", "as_json", is_flag=True, help="One JSON object per file on standard output.")
+
+
+@cli.command()
+@_inputs
+@_output
+@_folder
+@click.option("-q", "--quality", type=_share, help=f"Quality, 0 .. 100; {QUALITY:g} by default.")
+@click.option("--target-bpp", type=_positive, help="The best quality within so many bits per pixel.")
+@click.option("--target-psnr", type=_positive, help="The smallest file of at least this PSNR, in dB.")
+@_model
+@click.option("-e", "--effort", type=click.IntRange(1, 9), default=5, show_default=True, help="How hard to search.")
+@_threads
+@_force
+@click.option("--verify/--no-verify", default=True, show_default=True, help="Decode before writing, and compare.")
+@_pixels
+@_json
+def compress(
+    inputs: tuple[str, ...],
+    output: str | None,
+    folder: str | None,
+    quality: float | None,
+    target_bpp: float | None,
+    target_psnr: float | None,
+    model: str | None,
+    effort: int,
+    threads: int,
+    force: bool,
+    verify: bool,
+    max_pixels: int,
+    as_json: bool,
+) -> None:
+    """Compress pictures to .egm files.
+
+    Each is written beside its input, unless -o or --output-dir say where; standard input (-) goes to standard output.
+    """
+    if sum(value is not None for value in (quality, target_bpp, target_psnr)) > 1:
+        raise click.UsageError("--quality, --target-bpp and --target-psnr exclude each other")
+    names = batch.outputs(inputs, output, folder, ".egm", as_json)
+    from codec.image import decode, encode, encode_to_target, measure_psnr
+    from codec.model import load_model
+    from codec.pixels import read_image
+
+    limits = replace(DEFAULT, max_pixels=max_pixels)
+    chosen = load_model(model or "photo")
+
+    def work(source: str, target: str) -> tuple[Record, str]:
+        start = time.perf_counter()
+        batch.check(source, target, force)
+        image = read_image(source, limits)
+        batch.notify(source, image.notices)
+        with batch.progress(f"encoding {batch.shown(source)}") as progress:
+            common: dict[str, Any] = {"effort": effort, "threads": threads, "progress": progress}
+            if target_bpp is None and target_psnr is None:
+                data = encode(image, chosen, quality=QUALITY if quality is None else quality, **common)
+            else:
+                data = encode_to_target(image, chosen, bpp=target_bpp, psnr=target_psnr, **common)
+        record: Record = {"input": source, "output": target, "width": image.width, "height": image.height}
+        record |= {"bytes": len(data), "bpp": 8 * len(data) / (image.width * image.height), "verified": verify}
+        line = f"{batch.shown(source)} -> {batch.shown(target)}: {len(data):,} bytes, {record['bpp']:.3f} bpp"
+        if verify:
+            with batch.progress(f"verifying {batch.shown(source)}") as progress:
+                decoded = decode(data, model=chosen, limits=limits, threads=threads, progress=progress)
+            if _exact(decoded) != _exact(image):
+                raise Desync("what was encoded does not decode to the alpha, ICC profile and EXIF of the input")
+            psnr = measure_psnr(image.colour, decoded.colour)
+            record["psnr"] = psnr if math.isfinite(psnr) else None
+            line += f", {psnr:.2f} dB"
+        write_bytes(target, data, force=force)
+        record |= {"seconds": time.perf_counter() - start, "notices": list(image.notices)}
+        return record, f"{line}, {record['seconds']:.2f} s"
+
+    batch.run(inputs, names, work, as_json)
+
+
+@cli.command()
+@_inputs
+@_output
+@_folder
+@_model
+@_threads
+@_force
+@_pixels
+@_json
+def decompress(
+    inputs: tuple[str, ...],
+    output: str | None,
+    folder: str | None,
+    model: str | None,
+    threads: int,
+    force: bool,
+    max_pixels: int,
+    as_json: bool,
+) -> None:
+    """Decompress .egm files to pictures.
+
+    The extension of the output names its format: png (the default), jpg, webp, tiff, bmp, ppm.
+    """
+    names = batch.outputs(inputs, output, folder, ".png", as_json)
+    from codec.image import decode
+    from codec.model import load_model
+    from codec.pixels import FORMATS, format_of, write_image
+
+    try:
+        form = FORMATS[format_of(names[0])][0]
+    except CodecError as error:
+        raise click.BadParameter(str(error), param_hint="-o") from None
+    limits = replace(DEFAULT, max_pixels=max_pixels)
+    chosen = load_model(model) if model else None
+
+    def work(source: str, target: str) -> tuple[Record, str]:
+        start = time.perf_counter()
+        batch.check(source, target, force)
+        data = read_bytes(source, limits)
+        with batch.progress(f"decoding {batch.shown(source)}") as progress:
+            image = decode(data, model=chosen, limits=limits, threads=threads, progress=progress)
+        notices = write_image(image, target, force=force)
+        batch.notify(target, notices)
+        record: Record = {"input": source, "output": target, "format": form}
+        record |= {"width": image.width, "height": image.height, "channels": image.channels}
+        record |= {"alpha": image.alpha is not None, "notices": list(notices), "seconds": time.perf_counter() - start}
+        size = f"{image.width} x {image.height}, {record['seconds']:.2f} s"
+        return record, f"{batch.shown(source)} -> {batch.shown(target)}: {size}"
+
+    batch.run(inputs, names, work, as_json)
+
+
+@cli.command()
+@_files
+@_json
+def info(inputs: tuple[str, ...], as_json: bool) -> None:
+    """Say what files hold, without decoding them."""
+
+    def work(source: str, _: str) -> tuple[Record, str]:
+        record = {"input": source} | _describe(read_bytes(source))
+        rows = [f"{batch.shown(source)}: {record['kind']}"]
+        rows += [f"  {name:10} {value}" for name, value in record.items() if name not in ("input", "kind")]
+        return record, "\n".join(rows)
+
+    batch.run(inputs, None, work, as_json)
+
+
+@cli.command()
+@_files
+@_model
+@_threads
+@_pixels
+@_json
+def test(inputs: tuple[str, ...], model: str | None, threads: int, max_pixels: int, as_json: bool) -> None:
+    """Decode files and check them, and write nothing; model files are checked, too."""
+    from codec.image import decode
+    from codec.model import load_model, unpack_model
+
+    limits = replace(DEFAULT, max_pixels=max_pixels)
+    chosen = load_model(model) if model else None
+
+    def work(source: str, _: str) -> tuple[Record, str]:
+        data = read_bytes(source, limits)
+        if unpack(data, limits)[0].kind == Kind.MODEL:
+            unpack_model(data, limits)
+        else:
+            with batch.progress(f"testing {batch.shown(source)}") as progress:
+                decode(data, model=chosen, limits=limits, threads=threads, progress=progress)
+        return {"input": source, "bytes": len(data), "ok": True}, f"{batch.shown(source)}: ok"
+
+    batch.run(inputs, None, work, as_json)
+
+
+@cli.command()
+@_json
+def models(as_json: bool) -> None:
+    """List the models that come with the codec, and those in the folders of $ENGRAM_MODELS."""
+    from codec.model import load_model
+    from codec.model import models as names
+
+    for name in names():
+        model = load_model(name)
+        record = {"name": name, "model": model.id.hex(), "bytes": model.size, "card": dict(model.card)}
+        line = f"{name:12} {model.id.hex()} {model.size:10,} bytes  {model.card.get('description', '')}"
+        click.echo(json.dumps(record) if as_json else line.rstrip())
+
+
+def _extra(name: str, module: str, extra: str, text: str) -> None:
+    """Add a command that lives outside of `codec`, and is imported when it is called."""
+
+    @cli.command(name, help=text, add_help_option=False, context_settings={"ignore_unknown_options": True})
+    @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+    def run(arguments: tuple[str, ...]) -> Any:
+        try:
+            command: click.Command = getattr(import_module(module), name)
+        except ModuleNotFoundError as error:
+            need = f"`engram {name}` needs the module {error.name!r}, which is not installed"
+            click.echo(f"engram: {need}; the extra {extra!r} brings it: pip install 'engram-codec[{extra}]'", err=True)
+            click.get_current_context().exit(1)
+        return command.main(list(arguments), prog_name=f"engram {name}")
+
+
+_extra("train", "training.cli", "train", "Train a model from a recipe (extra 'train').")
+_extra("measure", "tools.cli", "tools", "Measure models: rate-distortion and more (extra 'tools').")
+
+
+def _exact(image: Any) -> tuple[bytes | None, bytes | None, bytes | None]:
+    """What a stream carries without loss, whatever its quality."""
+    return (None if image.alpha is None else image.alpha.tobytes(), image.icc, image.exif)
+
+
+def _describe(data: bytes) -> Record:
+    """What a header and the chunks of a file say; no pixels are decoded, so no size is too large."""
+    from codec.model import unpack_model
+
+    anything = 2**200
+    header, chunks = unpack(data, replace(DEFAULT, max_pixels=anything, max_side=anything, max_frames=anything))
+    record: Record = {"kind": header.kind.name.lower(), "bytes": len(data)}
+    if header.kind == Kind.MODEL:
+        model = unpack_model(data)
+        record |= {"model": model.id.hex(), "card": dict(model.card)}
+    else:
+        record |= {"width": header.width, "height": header.height, "channels": header.channels}
+        record |= {"bit_depth": header.bit_depth, "frames": header.frames, "alpha": any(c.type == "A" for c in chunks)}
+        record |= {"bpp": 8 * len(data) / (header.width * header.height * header.frames)}
+        record |= {"model": header.model_id.hex(), "digest": header.digest.hex()}
+    sizes: dict[str, list[int]] = {}
+    for chunk in chunks:
+        sizes.setdefault(chunk.type, []).append(len(chunk.data))
+    return record | {"chunks": {letter: {"count": len(n), "bytes": sum(n)} for letter, n in sizes.items()}}
+
+
+
+if __name__ == "__main__":
+    main()

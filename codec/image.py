@@ -1,0 +1,314 @@
+"""Main path for photos: a picture <-> a file's bytes.
+
+    encode  x --analysis--> y --tiles: retrieve, code--> payloads --container--> bytes
+    decode  bytes --container--> payloads --tiles: decode--> y_hat --synthesis, restoration--> x_hat
+
+Both sides run the same integer synthesis (`Canvas`), strip by strip, so the encoder knows the decoded pixels and puts
+their digest into the header. Memory beyond the picture itself does not grow with its height.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codec import transform
+from codec.container import Chunk, Header, Kind, pack, unpack
+from codec.errors import CorruptStream, Desync, ModelMismatch, TargetUnreachable, UnsupportedInput
+from codec.limits import DEFAULT, Limits
+from codec.model import Model, find_model
+from codec.photo import TILE, Photo, decode_tile, encode_tile, photo
+from codec.pixels import Image
+from codec.prior import STEPS
+from codec.transform import BLOCK, FRACTION
+
+U8 = NDArray[np.uint8]
+Progress = Callable[[int, int], None]  # tiles done, tiles
+
+
+def encode(
+    image: Image, model: Model, *, quality: float, effort: int = 5, threads: int = 0, progress: Progress | None = None
+) -> bytes:
+    """Compress a picture.
+
+    Parameters
+    ----------
+    image : Image
+    model : a photo model
+    quality : 0 (smallest) .. 100 (best)
+    effort : 1 .. 9, what the encoder spends on choosing codes; any decoder reads the result
+    threads : tiles worked on at once; 0 for as many as there are cores. The bytes do not depend on it.
+    """
+    if not 0 <= quality <= 100:
+        raise ValueError(f"quality is 0 to 100, not {quality}")
+    return _encode(image, model, round(quality / 100 * (STEPS - 1)), effort, threads, progress)[0]
+
+
+def decode(
+    data: bytes, *, model: Model | None = None, limits: Limits = DEFAULT, threads: int = 0, progress: Progress | None = None
+) -> Image:
+    """Decompress a picture.
+
+    Parameters
+    ----------
+    data : a whole file of kind PHOTO
+    model : the model it was made with; None to look it up by the id in the header
+
+    Raises
+    ------
+    CodecError
+        And nothing else, whatever the bytes.
+    """
+    header, chunks = unpack(data, limits)
+    model = model or find_model(header.model_id)
+    if model.id != header.model_id:
+        raise ModelMismatch(f"the file needs model {header.model_id.hex()}, and was given {model.id.hex()} ({model.name})")
+    built = photo(model)
+    _check(header)
+    tiles = [chunk.data for chunk in chunks if chunk.type == "T"]
+    boxes = list(_boxes(header.height, header.width))
+    if len(tiles) != len(boxes):
+        raise CorruptStream(f"{len(tiles)} tiles for {header.width} x {header.height} pixels, expected {len(boxes)}")
+    canvas = Canvas(built, header.height, header.width, header.channels)
+    coded = ((box, lambda tile=tile, box=box: decode_tile(built, tile, _shape(box))) for tile, box in zip(tiles, boxes, strict=True))
+    for done, (box, (step_index, y)) in enumerate(_in_order(coded, threads, len(boxes)), 1):
+        canvas.add(box, y, step_index)
+        if progress:
+            progress(done, len(boxes))
+    image = Image(canvas.colour, _alpha(header, chunks), _one(chunks, "i"), _one(chunks, "e"))
+    if digest(image) != header.digest:
+        raise Desync("every checksum of the file fits, but the pixels are not those the encoder saw: this machine or model computes wrong")
+    return image
+
+
+def encode_to_target(
+    image: Image,
+    model: Model,
+    *,
+    bpp: float | None = None,
+    psnr: float | None = None,
+    effort: int = 5,
+    threads: int = 0,
+    progress: Progress | None = None,
+) -> bytes:
+    """The best quality whose whole file has at most `bpp` bits per pixel, or the smallest file of at least `psnr` dB (RGB).
+
+    Raises
+    ------
+    TargetUnreachable
+        No quality of the model reaches it.
+    """
+    if (bpp is None) == (psnr is None):
+        raise ValueError("give bpp or psnr, one of the two")
+    pixels = image.colour.shape[0] * image.colour.shape[1]
+    low, high, best, reached = 0, STEPS - 1, None, ""
+    while low <= high:
+        middle = (low + high) // 2
+        data, colour = _encode(image, model, middle, effort, threads, progress)
+        if bpp is not None:
+            rate = 8 * len(data) / pixels
+            fits, reached = rate <= bpp, f"{rate:.3f} bpp"
+        else:
+            gain = measure_psnr(image.colour, colour)
+            fits, reached = gain >= (psnr or 0), f"{gain:.2f} dB"
+        if fits:
+            best = data
+        if fits == (bpp is not None):
+            low = middle + 1
+        else:
+            high = middle - 1
+    if best is None:
+        wanted = f"{bpp} bpp" if bpp is not None else f"{psnr} dB"
+        raise TargetUnreachable(f"{wanted} is out of this model's reach for this picture; the nearest is {reached}")
+    return best
+
+
+def measure_psnr(x: U8, x_hat: U8) -> float:
+    """PSNR in dB over all samples of two uint8 pictures of one shape; infinite if they are equal."""
+    rows = max(1, (1 << 22) // max(1, x[0].size))
+    total = sum(float(((x[i : i + rows].astype(np.float32) - x_hat[i : i + rows]) ** 2).sum(dtype=np.float64)) for i in range(0, len(x), rows))
+    return float("inf") if total == 0 else float(10 * np.log10(255**2 * x.size / total))
+
+
+def digest(image: Image) -> bytes:
+    """First 4 bytes of BLAKE2b over height, width, channels (4 bytes each, little endian), colour, alpha if there is one."""
+    h = hashlib.blake2b(struct.pack("<III", *image.colour.shape))
+    h.update(np.ascontiguousarray(image.colour))
+    if image.alpha is not None:
+        h.update(np.ascontiguousarray(image.alpha))
+    return h.digest()[:4]
+
+
+def _encode(
+    image: Image, model: Model, step_index: int, effort: int, threads: int, progress: Progress | None
+) -> tuple[bytes, U8]:
+    """File and decoded colour."""
+    if not 1 <= effort <= 9:
+        raise ValueError(f"effort is 1 to 9, not {effort}")
+    built = photo(model)
+    height, width, channels = image.colour.shape
+    boxes = list(_boxes(height, width))
+    canvas = Canvas(built, height, width, channels)
+    jobs = ((box, lambda box=box: encode_tile(built, _coefficients(image.colour, box), step_index)) for box in boxes)
+    chunks = []
+    for done, (box, (payload, y)) in enumerate(_in_order(jobs, threads, len(boxes)), 1):
+        chunks.append(Chunk("T", payload))
+        canvas.add(box, y, step_index)
+        if progress:
+            progress(done, len(boxes))
+    if image.alpha is not None:
+        chunks.append(Chunk("A", pack_plane(image.alpha)))
+    chunks += [Chunk(letter, data) for letter, data in (("i", image.icc), ("e", image.exif)) if data]
+    decoded = replace(image, colour=canvas.colour)
+    header = Header(Kind.PHOTO, width, height, channels, 8, 1, model.id, digest(decoded))
+    return pack(header, chunks), canvas.colour
+
+
+class Canvas:
+    """Tiles of coefficients in, in raster order, pixels out: the decoder's synthesis, in strips of bounded height."""
+
+    def __init__(self, built: Photo, height: int, width: int, channels: int) -> None:
+        self.colour: U8 = np.empty((height, width, channels), np.uint8)
+        self._built = built
+        self._halo = built.restoration.halo + 1  # blocks that a block's pixels depend on; 1 for the lapped transform
+        self._h, self._w = -(-height // BLOCK), -(-width // BLOCK)
+        self._rows = np.zeros((0, self._w, transform.COEFFICIENTS), np.int32)  # coefficients that are still needed
+        self._top = 0  # block row of the first of them
+        self._done = 0  # block rows whose pixels are there
+        self._step_index = -1
+
+    def add(self, box: tuple[int, int, int, int], y: NDArray[np.int64], step_index: int) -> None:
+        """A tile: box (top, bottom, left, right) in blocks, coefficients in 1/256 grey levels.
+
+        Raises
+        ------
+        CorruptStream
+            Not the quality of the tiles before it: the restoration works across tiles.
+        """
+        top, bottom, left, right = box
+        if self._step_index not in (-1, step_index):
+            raise CorruptStream(f"a tile has step index {step_index}, the ones before it {self._step_index}")
+        self._step_index = step_index
+        if left == 0:
+            grown = np.empty((bottom - top, self._w, self._rows.shape[2]), np.int32)
+            self._rows = np.concatenate([self._rows, grown])
+        self._rows[top - self._top : bottom - self._top, left:right] = y
+        if right == self._w:
+            self._paint(self._h if bottom == self._h else bottom - self._halo)
+
+    def _paint(self, stop: int) -> None:
+        """Make the pixels of all block rows before `stop`, in windows, and forget what no later row needs."""
+        for top in range(self._done, stop, TILE):
+            for left in range(0, self._w, TILE):
+                self._window(top, min(top + TILE, stop), left, min(left + TILE, self._w))
+        self._done = max(stop, self._done)
+        keep = max(self._done - self._halo, 0)
+        self._rows, self._top = self._rows[keep - self._top :].copy(), keep
+
+    def _window(self, top: int, bottom: int, left: int, right: int) -> None:
+        a, b = max(top - self._halo, 0), min(bottom + self._halo, self._h)
+        c, d = max(left - self._halo, 0), min(right + self._halo, self._w)
+        y = self._rows[a - self._top : b - self._top, c:d]
+        x = transform.synthesis(y, (b - a, d - c))
+        x = self._built.restoration(x, self._step_index, int(self._built.steps[self._step_index]))
+        x = x[(top - a) * BLOCK : (bottom - a) * BLOCK, (left - c) * BLOCK : (right - c) * BLOCK]
+        if self.colour.shape[2] == 1:
+            x = x.sum(axis=2, keepdims=True) / 3
+        out = self.colour[top * BLOCK : bottom * BLOCK, left * BLOCK : right * BLOCK]
+        out[:] = np.clip(np.floor(x * 2.0**-FRACTION + 0.5), 0, 255)[: out.shape[0], : out.shape[1]]
+
+
+def _coefficients(colour: U8, box: tuple[int, int, int, int]) -> NDArray[np.float64]:
+    """Coefficients of a tile of blocks; the picture is continued by its border pixels to whole blocks."""
+    height, width, channels = colour.shape
+    top, bottom, left, right = box
+    a, b = max(top - 1, 0), min(bottom + 1, -(-height // BLOCK))
+    c, d = max(left - 1, 0), min(right + 1, -(-width // BLOCK))
+    x = colour[a * BLOCK : b * BLOCK, c * BLOCK : d * BLOCK]
+    x = np.pad(x, ((0, (b - a) * BLOCK - x.shape[0]), (0, (d - c) * BLOCK - x.shape[1]), (0, 0)), mode="edge")
+    y = transform.analysis(np.broadcast_to(x, (*x.shape[:2], 3)) if channels == 1 else x)
+    return np.ascontiguousarray(y[top - a : bottom - a, left - c : right - c])
+
+
+def _boxes(height: int, width: int) -> Iterator[tuple[int, int, int, int]]:
+    """Tiles in raster order: (top, bottom, left, right) in blocks."""
+    h, w = -(-height // BLOCK), -(-width // BLOCK)
+    return ((t, min(t + TILE, h), u, min(u + TILE, w)) for t in range(0, h, TILE) for u in range(0, w, TILE))
+
+
+def _shape(box: tuple[int, int, int, int]) -> tuple[int, int]:
+    return box[1] - box[0], box[3] - box[2]
+
+
+def _in_order(jobs: Iterator[tuple[Any, Callable[[], Any]]], threads: int, count: int) -> Iterator[tuple[Any, Any]]:
+    """Run jobs, at most `threads` and a few waiting at a time, and give their results in order."""
+    import os
+
+    workers = min(threads or os.cpu_count() or 1, count)
+    if workers <= 1:
+        yield from ((key, job()) for key, job in jobs)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: list[tuple[Any, Any]] = []
+        try:
+            for key, job in jobs:
+                waiting.append((key, pool.submit(job)))
+                if len(waiting) > workers:
+                    key, future = waiting.pop(0)
+                    yield key, future.result()
+            for key, future in waiting:
+                yield key, future.result()
+        finally:
+            for _, future in waiting:
+                future.cancel()
+
+
+def _check(header: Header) -> None:
+    if header.kind != Kind.PHOTO:
+        raise CorruptStream(f"a file of kind {header.kind.name}, expected PHOTO")
+    if header.channels not in (1, 3) or header.bit_depth != 8 or header.frames != 1:
+        raise CorruptStream(f"a photo of {header.channels} channels, {header.bit_depth} bits, {header.frames} frames; expected 1 or 3, 8, 1")
+
+
+def _one(chunks: Any, letter: str) -> bytes | None:
+    return next((chunk.data for chunk in chunks if chunk.type == letter), None)
+
+
+# ---- alpha, lossless: rows as they are or less the row above, deflated ----------------------------------------------
+
+
+def pack_plane(plane: U8) -> bytes:
+    """A plane (H, W) of uint8: one byte for the filter (0 none, 1 left, 2 above), then zlib of the filtered rows."""
+    return min((bytes([kind]) + zlib.compress(_filtered(plane, kind), 9) for kind in (0, 1, 2)), key=len)
+
+
+def unpack_plane(data: bytes, shape: tuple[int, int]) -> U8:
+    """The twin of `pack_plane`; CorruptStream if the bytes do not hold exactly such a plane."""
+    size = shape[0] * shape[1]
+    inflate = zlib.decompressobj()
+    try:
+        raw = inflate.decompress(data[1:], size + 1)
+    except zlib.error as error:
+        raise CorruptStream(f"the alpha plane does not inflate: {error}") from error
+    if not data or data[0] > 2 or len(raw) != size or not inflate.eof or inflate.unused_data:
+        raise CorruptStream(f"the alpha plane holds {len(raw)} bytes or more, expected {size}")
+    rows = np.frombuffer(raw, np.uint8).reshape(shape)
+    return rows.copy() if data[0] == 0 else np.cumsum(rows, axis=2 - data[0], dtype=np.uint8)
+
+
+def _filtered(plane: U8, kind: int) -> bytes:
+    return (plane if kind == 0 else np.diff(plane, axis=2 - kind, prepend=np.uint8(0))).tobytes()
+
+
+def _alpha(header: Header, chunks: Any) -> U8 | None:
+    data = _one(chunks, "A")
+    return None if data is None else unpack_plane(data, (header.height, header.width))

@@ -1,0 +1,153 @@
+"""The networks of a photo model, and a tile of a photo <-> its coefficients: encode and decode as twins.
+
+    encode  y --retrieve--> k --Encoder--> bytes         decode  bytes --Decoder--> k
+                 ^ tables <-- prior.walk                             ^ tables <-- prior.walk
+
+A tile is up to 64 x 64 blocks (1024 x 1024 pixels). Contexts end at its borders, the lapped transform does not: there
+are no seams. payload of chunk T = step index (1 byte), range-coded symbols.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codec import entropy, intnet
+from codec.errors import CorruptStream, ModelError
+from codec.model import Model
+from codec.prior import STEPS, Prior
+from codec.restoration import Restoration
+from codec.retrieval import WEIGHT, HyperEncoder, Retriever
+from codec.transform import COEFFICIENTS
+
+F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
+
+TILE = 64  # blocks
+STRUCTURE = "lot16-pvq-1"  # the card's "structure": which networks the tensors are for
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Photo:
+    """Everything that a photo model holds, ready to run."""
+
+    prior: Prior
+    restoration: Restoration
+    hyper: HyperEncoder
+    order: I64  # (768,): coefficient of the transform that stands at each place
+    steps: I64  # (64,) quantiser's step in 1/16 grey levels, falling with quality
+
+
+def photo(model: Model) -> Photo:
+    """Build the networks of a model, prove them exact, and check that this machine computes them right.
+
+    Raises
+    ------
+    ModelError
+        Not a photo model, tensors that do not fit, sums that could be inexact, or a machine that computes wrong.
+    """
+    return _photo(model.id, model)
+
+
+@functools.lru_cache(maxsize=4)
+def _photo(_: bytes, model: Model) -> Photo:
+    if model.card.get("structure") != STRUCTURE:
+        raise ModelError(f"model {model.name!r} is no photo model: its structure is {model.card.get('structure')!r}, expected {STRUCTURE!r}")
+    built = build(model.tensors)
+    found = self_test(built)
+    if model.card.get("self_test") != found:
+        raise ModelError(
+            f"model {model.name!r}: the self-test gives {found}, expected {model.card.get('self_test')}; the model file is not "
+            "what it claims, or this machine's matrix products are not exact, and it would decode garbage"
+        )
+    return built
+
+
+def build(tensors: Mapping[str, NDArray[Any]]) -> Photo:
+    """Networks from integer tensors, without the self-test."""
+    arrays = dict(tensors)
+    for name, shape in (("order", (COEFFICIENTS,)), ("steps", (STEPS,))):
+        if name not in arrays or arrays[name].shape != shape:
+            raise ModelError(f"the model's tensor {name} is missing or not of shape {shape}")
+    order, steps = arrays["order"].astype(np.int64), arrays["steps"].astype(np.int64)
+    if not np.array_equal(np.sort(order), np.arange(COEFFICIENTS)) or steps.min() < 1 or steps.max() > 1 << 12:
+        raise ModelError("the model's order is no permutation, or its steps are not in 1 .. 4096")
+    try:
+        prior = Prior(arrays)
+        return Photo(prior, Restoration(arrays, STEPS), HyperEncoder(arrays, prior), order, steps)
+    except KeyError as missing:
+        raise ModelError(f"the model has no tensor {missing}") from None
+
+
+def self_test(built: Photo) -> str:
+    """Digest of all integer layers' outputs for fixed inputs."""
+    digest = hashlib.blake2b(digest_size=8)
+    for unit in (*built.prior.units(), *built.restoration.units()):
+        digest.update(intnet.self_test(unit))
+    return digest.hexdigest()
+
+
+def encode_tile(built: Photo, y: F64, step_index: int, weight: float = WEIGHT) -> tuple[bytes, I64]:
+    """Code a tile.
+
+    Parameters
+    ----------
+    y : (h, w, 768) coefficients in grey levels, as transform.analysis gives them
+    step_index : quality in [0, 64)
+    weight : bits that a squared step is worth, see retrieval.py
+
+    Returns
+    -------
+    payload, and the coefficients (h, w, 768) that a decoder gets, in 1/256 grey levels
+    """
+    h, w, _ = y.shape
+    step = int(built.steps[step_index])
+    scaled = y.reshape(h * w, -1)[:, built.order] * (16 / step)
+    encoder = entropy.Encoder()
+
+    def code(freqs: Any, symbols: Any) -> Any:
+        encoder.encode(symbols, freqs)
+        return symbols
+
+    hyper = built.hyper(scaled, (h, w))
+    values = built.prior.walk(hyper, (h, w), step_index, step, Retriever(built.prior, scaled, weight), code)
+    return bytes([step_index]) + encoder.getvalue(), _dequantise(built, values, (h, w), step)
+
+
+def decode_tile(built: Photo, payload: bytes, shape: tuple[int, int]) -> tuple[int, I64]:
+    """Step index and coefficients of a tile: the twin of `encode_tile`.
+
+    Raises
+    ------
+    CorruptStream
+        An empty payload, or a step index that the model does not have.
+    """
+    if not payload or payload[0] >= STEPS:
+        raise CorruptStream(f"a tile's step index is {payload[0] if payload else 'missing'}, expected 0 to {STEPS - 1}")
+    step_index = payload[0]
+    step = int(built.steps[step_index])
+    decoder = entropy.Decoder(payload[1:])
+
+    def code(freqs: Any, _: Any) -> Any:
+        return decoder.decode(freqs)
+
+    values = built.prior.walk(None, shape, step_index, step, lambda now: None, code)
+    return step_index, _dequantise(built, values, shape, step)
+
+
+def _dequantise(built: Photo, values: I64, shape: tuple[int, int], step: int) -> I64:
+    out = np.empty((*shape, values.shape[1]), np.int64)
+    out.reshape(values.shape)[:, built.order] = values * step
+    return out
+
+
+def card(built: Photo, **facts: Any) -> dict[str, Any]:
+    """The card of a model made of these networks; `facts` such as name, description, licence, training data."""
+    return json.loads(json.dumps({**facts, "structure": STRUCTURE, "self_test": self_test(built)}))  # type: ignore[no-any-return]

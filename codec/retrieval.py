@@ -1,0 +1,129 @@
+"""What only the encoder does: choosing codes under the prior's tables.
+
+    k = argmin_k  w ||r - c_k||^2 + bits_k
+
+r is what the prior's mean leaves of the coefficients, in steps, and bits_k what the codeword costs here, flags and splits
+included. At high rates dD/dR of a uniform quantiser says w = 6 / ln 4 = 8.7 bits per squared step; a little less is better
+in practice, since a zero also makes its neighbours cheaper. Nothing here has to be exact.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codec import intnet
+from codec.codebook import UNIT, codebook
+from codec.entropy import PRECISION, frequencies_of_bit
+from codec.intnet import Conv, Unit
+from codec.prior import HYPER_GROUPS, Groups, Ints, Pass, Prior, Scalars, half_queries
+
+F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
+
+WEIGHT = 7.0  # bits that a squared step is worth
+HYPER_UNIT = 32
+HYPER_WORTH = 0.01 * HYPER_UNIT**2  # squared distance (in 32nds) that a bit of the hyper-latent is worth
+
+
+class Retriever:
+    """Chooses codes for one tile; an instance is what `Prior.walk` calls.
+
+    Parameters
+    ----------
+    prior : the prior that is walked
+    y : (h * w, 768) coefficients in steps, in the model's order
+    weight : bits that a squared step is worth
+    """
+
+    def __init__(self, prior: Prior, y: F64, weight: float = WEIGHT) -> None:
+        self.prior, self.y, self.weight = prior, y, weight
+        self._scalar_bits = _bits(prior.scalar_freqs)
+        self._split_bits = _bits(prior.split_freqs)
+
+    def __call__(self, now: Pass) -> I64:
+        """The codes of a pass: integers around the mean, in the shape of its parameters."""
+        parameters = now.parameters
+        y = self.y[now.at, now.start : now.stop].reshape(parameters.mean.shape)
+        r = y - parameters.mean / UNIT
+        if isinstance(parameters, Scalars):
+            return self._numbers(self._scalar_bits, parameters.scale, r)[0]
+        dim = parameters.dim
+        flat, out = r.reshape(-1, dim), np.zeros((r.size // dim, dim), np.int64)
+        rows = np.flatnonzero(np.abs(flat).max(axis=1) > 0.5)
+        flags = _bits(frequencies_of_bit(parameters.flag.ravel()[rows]))
+        query = parameters.query.reshape(len(flat), -1)[rows]
+        words, cost = self._words(dim, query, parameters.scale.reshape(len(flat), dim)[rows], flat[rows])
+        kept = cost + flags[:, 1] < self.weight * (flat[rows] ** 2).sum(1) + flags[:, 0]
+        out[rows[kept]] = words[kept]
+        return out.reshape(r.shape)
+
+    def _words(self, dim: int, query: Any, scale: I64, r: F64, half: bool = False) -> tuple[I64, F64]:
+        """Best codewords (n, dim), splits included, and their costs in bits (n,)."""
+        book = codebook(dim, zero=half)
+        bits = _bits(self.prior.word_tables(dim, query, half))
+        c = book.words.astype(np.float32)
+        cost = bits[:, :-1] + np.float32(self.weight) * ((c**2).sum(1) - 2 * (r.astype(np.float32) @ c.T))
+        best = cost.argmin(axis=1)
+        words = book.words[best]
+        total = cost[np.arange(len(best)), best] + self.weight * (r**2).sum(1)
+        rows = np.flatnonzero(book.index(np.rint(r).astype(np.int64)) == book.split)  # a split is only worth a try here
+        if len(rows):
+            if dim == 8:
+                parts, costs = self._words(4, half_queries(query[rows]), scale[rows].reshape(-1, 4), r[rows].reshape(-1, 4), half=True)
+            else:
+                parts, costs = self._numbers(self._split_bits, scale[rows], r[rows])
+            costs = costs.reshape(len(rows), -1).sum(1) + bits[rows, -1]
+            better = costs < total[rows]
+            words[rows[better]] = parts.reshape(len(rows), dim)[better]
+            total[rows[better]] = costs[better]
+        return words, total
+
+    def _numbers(self, bits: F64, scale: I64, r: F64) -> tuple[I64, F64]:
+        """Best integers around each number, the nearest or the one before it towards zero, and their costs in bits."""
+        reach = bits.shape[1] // 2
+        near = np.rint(r).astype(np.int64)
+        less = near - np.sign(near)
+        costs = [
+            bits[scale, np.clip(k, -reach, reach) + reach] + self.weight * (r - k) ** 2 + _gamma_bits(k, reach) for k in (near, less)
+        ]
+        return np.where(costs[1] < costs[0], less, near), np.minimum(*costs)
+
+
+class HyperEncoder:
+    """h_a and the retrieval of the hyper-latent's codes: what the encoder tells in advance of a tile."""
+
+    def __init__(self, tensors: dict[str, Ints], prior: Prior) -> None:
+        self.words = prior.hyper_words.astype(np.float64)
+        self.bits = _bits(prior.hyper_freqs)
+        ranges = ((-(1 << 9), 1 << 9), (0, 1 << 12), (0, 1 << 12))
+        self.units = tuple(
+            Unit(
+                f"h_a.{i}", (Conv(tensors[f"h_a.{i}.weight.0"], low, high, 1 if i == 2 else 2),),
+                tensors[f"h_a.{i}.bias"], tensors[f"h_a.{i}.shift"], *((0, 1 << 12) if i < 2 else (-(1 << 12), 1 << 12)),
+            )
+            for i, (low, high) in enumerate(ranges)
+        )  # fmt: skip
+
+    def __call__(self, y: F64, shape: tuple[int, int]) -> I64:
+        """(h * w, 768) coefficients in steps -> (ceil(h/4) * ceil(w/4), 2) codes."""
+        size = np.abs(y)
+        means = np.clip(y[:, :3] / 16, -8, 8)
+        fours, eights = (size[:, a:b].reshape(len(y), -1, d).mean(2) for a, b, d in ((32, 96, 4), (96, y.shape[1], 8)))
+        features = np.concatenate([means, np.log2(1 + size[:, 3:32]), np.log2(1 + 4 * np.concatenate([fours, eights], 1))], 1)
+        z = np.clip(np.rint(features * HYPER_UNIT), -(1 << 9), 1 << 9).reshape(*shape, -1)
+        for unit in self.units:
+            z = intnet.run(unit, z)
+        vectors = z.reshape(-1, HYPER_GROUPS, self.words.shape[2]).astype(np.float64)
+        distance = ((vectors[:, :, None] - self.words) ** 2).sum(3)  # (n, groups, words)
+        return np.asarray((distance + HYPER_WORTH * self.bits).argmin(2))
+
+
+def _bits(freqs: Ints) -> Any:
+    return PRECISION - np.log2(freqs.astype(np.float32))
+
+
+def _gamma_bits(k: I64, reach: int) -> F64:
+    return np.where(np.abs(k) >= reach, 2 * np.log2(np.maximum(np.abs(k) - reach, 0) + 1.0) + 1, 0)

@@ -1,0 +1,96 @@
+"""Checkers that the tests share. Each raises AssertionError, and says what it expected."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+
+from codec.errors import CorruptStream, LimitExceeded, NotOurFormat, UnsupportedVersion
+from codec.intnet import Conv, Unit
+
+ROOT = Path(__file__).parents[1]
+REFUSAL = (NotOurFormat, UnsupportedVersion, CorruptStream, LimitExceeded)  # answers to bytes that are no whole file
+
+
+def check_refused(read: Callable[[bytes], object], data: bytes, what: str) -> None:
+    """`read` answers `data` with one of the errors of a bad stream, which says something."""
+    try:
+        read(data)
+    except BaseException as error:
+        if not isinstance(error, REFUSAL) or len(str(error)) < 10:
+            pytest.fail(f"{what}: expected a refusal that says why, got {error!r}")
+    else:
+        pytest.fail(f"{what}: accepted")
+
+
+def check_truncations(read: Callable[[bytes], object], data: bytes) -> None:
+    """`read` refuses every proper prefix of `data`, and `data` with something after it."""
+    read(data)
+    for length in range(len(data)):
+        check_refused(read, data[:length], f"cut to {length} of {len(data)} bytes")
+    for tail in (b"\x00", b"\xff", data):
+        check_refused(read, data + tail, f"followed by {len(tail)} bytes")
+
+
+def check_bit_flips(read: Callable[[bytes], object], data: bytes) -> None:
+    """`read` refuses `data` with any one bit flipped."""
+    read(data)
+    for bit in range(8 * len(data)):
+        damaged = bytearray(data)
+        damaged[bit // 8] ^= 1 << bit % 8
+        check_refused(read, bytes(damaged), f"bit {bit % 8} of byte {bit // 8} flipped")
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Names of all modules that a source file imports, at its top or inside of functions."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or "."
+
+
+def naive_unit(unit: Unit, *maps: np.ndarray, extra: np.ndarray | int = 0) -> np.ndarray:
+    """The equation of a unit, as loops over int64: (H', W', O)."""
+    outputs = []
+    for conv, x in zip(unit.convs, maps, strict=True):
+        o, kh, kw, _ = conv.weight.shape
+        height, width, _ = x.shape
+        y = np.zeros((-(-height // conv.stride), -(-width // conv.stride), o), np.int64)
+        for row, column in np.ndindex(y.shape[:2]):
+            for dy, dx in np.ndindex(kh, kw):
+                source = row * conv.stride + dy - kh // 2, column * conv.stride + dx - kw // 2
+                if 0 <= source[0] < height and 0 <= source[1] < width:
+                    y[row, column] += conv.weight[:, dy, dx].astype(np.int64) @ x[source].astype(np.int64)
+        outputs.append(y)
+    total = sum(outputs) + np.asarray(unit.bias, np.int64) + extra
+    return np.clip((total + (1 << unit.shift.astype(np.int64) >> 1)) >> unit.shift, unit.lo, unit.hi)
+
+
+@st.composite
+def units(draw: st.DrawFn, widest: int = 40) -> tuple[Unit, list[np.ndarray], np.ndarray]:
+    """A unit, maps for it and an extra vector: anything from tiny to the very edge of float64."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    o, height, width = draw(st.integers(1, 9)), draw(st.integers(1, 9)), draw(st.integers(1, 9))
+    stride, extra = draw(st.sampled_from([1, 1, 2, 3])), draw(st.sampled_from([0, 5, 10**6]))
+    magnitude = draw(st.integers(1, widest))  # bits of a product
+    convs, maps = [], []
+    for _ in range(draw(st.integers(1, 3))):
+        k, i, split = draw(st.sampled_from([1, 3, 5])), draw(st.integers(1, 9)), draw(st.integers(0, magnitude))
+        w, x = 2 ** min(split, 30), 2 ** min(magnitude - split, 30)
+        low, high = -int(rng.integers(0, x + 1)), int(rng.integers(0, x + 1))
+        ends = draw(st.booleans())
+        weight = rng.choice([-w, w], (o, k, k, i)) if ends else rng.integers(-w, w + 1, (o, k, k, i))
+        convs.append(Conv(weight, low, high, stride))
+        shape = height, width, i
+        maps.append(rng.choice([low, high], shape) if ends else rng.integers(low, high + 1, shape))
+    bias = rng.integers(-(2**magnitude), 2**magnitude + 1, o)
+    shift = rng.integers(0, magnitude + 1, o)
+    lo, hi = sorted(int(v) for v in rng.integers(-(2**12), 2**12, 2))
+    unit = Unit("drawn", tuple(convs), bias, shift, lo, hi, extra)
+    return unit, [x.astype(unit.dtype) for x in maps], rng.integers(-extra, extra + 1, o)

@@ -1,0 +1,124 @@
+"""training/networks.py: prior and synthesis filter."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from codec.codebook import SLICES, UNIT
+from training.config import METHODS
+from training.networks import Prior, Synthesis, step_of
+from training.quantizers import make_quantizer
+
+ROUNDING = {1: 0.5, 2: 0.5, 4: 0.5, 8: 0.5}
+
+
+def tiny(method: str = "hopfield") -> Prior:
+    torch.manual_seed(0)
+    return Prior(8, 6, quantizer=make_quantizer(method, groups=2, size=64))
+
+
+def latent(b: int = 2, h: int = 3, w: int = 5, spread: float = 3.0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1)
+    fall = torch.linspace(1, 0.1, 768)[:, None, None]
+    return torch.randn(b, 768, h, w, generator=generator) * fall * spread
+
+
+def test_steps_fall_geometrically():
+    steps = step_of(torch.tensor([0.0, 0.5, 1.0]))
+    assert steps.tolist() == pytest.approx([204, 204 * 2**-2.125, 204 * 2**-4.25])
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 3), (4, 4), (5, 9)])
+def test_every_size_is_decoded_to_within_half_a_step(size):
+    y = latent(2, *size)
+    out = tiny().eval()(y, torch.tensor([0.2, 0.8]), ROUNDING)
+    assert out.bits.shape == (2, 8)
+    assert float((out.y_hat - y).abs().max()) <= 0.5 + 1 / UNIT
+    assert torch.equal(out.y_hat * UNIT, (out.y_hat * UNIT).round())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_parameter_is_trained(method):
+    model = tiny(method).train()
+    out = model(latent(2, 4, 4, 30.0), torch.tensor([0.3, 0.6]), ROUNDING)
+    (out.bits.mean() + out.auxiliary).backward()
+    left = {name for name, p in model.named_parameters() if p.grad is None or not p.grad.isfinite().all()}
+    assert left == ({"hyper_codebook"} if method == "moving-average" else set())
+
+
+def test_slices_do_not_see_what_comes_after_them():
+    model = tiny().eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.1)
+        model.h_a[4].weight.zero_()  # the hyper-latent sees everything: make it a constant
+    y, t = latent(), torch.tensor([0.2, 0.8])
+    before = model(y, t, ROUNDING)
+    for number, part in enumerate(SLICES):
+        other = y.clone()
+        other[:, part.start :] += 3 * torch.randn_like(other[:, part.start :])
+        after = model(other, t, ROUNDING)
+        assert torch.equal(after.bits[:, : number + 1], before.bits[:, : number + 1])
+        assert torch.equal(after.y_hat[:, : part.start], before.y_hat[:, : part.start])
+        assert not torch.equal(after.bits[:, number + 1], before.bits[:, number + 1])
+
+
+def test_the_second_squares_see_the_first_ones():
+    model = tiny().eval()
+    with torch.no_grad():
+        model.h_a[4].weight.zero_()
+    part, t = SLICES[4], torch.tensor([0.5])
+    y = latent(1, 2, 2)
+    before = model(y, t, ROUNDING).bits[0, 5]
+    moved = y.clone()
+    moved[:, part.start : part.stop, 1, 1] += 2.0  # of the first pass, like (0, 0)
+    y0, moved0 = y.clone(), moved.clone()
+    for x in (y0, moved0):
+        x[:, part.start : part.stop, 1, 1] = moved[:, part.start : part.stop, 1, 1]
+    assert float(model(moved, t, ROUNDING).bits[0, 5]) != float(before)
+    assert torch.equal(model(y0, t, ROUNDING).bits, model(moved0, t, ROUNDING).bits)
+
+
+def test_training_and_evaluation_cost_the_same():
+    model, y, t = tiny(), latent(), torch.tensor([0.2, 0.8])
+    trained, plain = model.train()(y, t, ROUNDING), model.eval()(y, t, ROUNDING)
+    torch.testing.assert_close(trained.bits, plain.bits, rtol=1e-5, atol=1e-2)
+    assert torch.equal(trained.hyper.codes, plain.hyper.codes)
+
+
+def test_items_of_a_batch_do_not_meet():
+    model, y, t = tiny().eval(), latent(), torch.tensor([0.2, 0.8])
+    both = model(y, t, ROUNDING).bits
+    alone = torch.cat([model(y[i : i + 1], t[i : i + 1], ROUNDING).bits for i in range(2)])
+    torch.testing.assert_close(both, alone, rtol=1e-5, atol=1e-2)
+
+
+def test_training_watches_the_codes_of_the_hyper_latent():
+    model, y, t = tiny(), latent(2, 8, 8), torch.tensor([0.2, 0.8])
+    model.eval()(y, t, ROUNDING)
+    assert model.hyper_usage.hits.isnan().all()
+    model.train()(y, t, ROUNDING)
+    assert model.hyper_usage.hits.sum(1).tolist() == [8, 8]  # 2 pictures of 2 x 2
+
+
+def test_the_filter_starts_as_almost_nothing():
+    torch.manual_seed(0)
+    x, t = torch.rand(2, 3, 24, 40) * 255, torch.tensor([0.1, 0.9])
+    assert float((Synthesis(16, 2)(x, t) - x).abs().max()) < 5.0
+
+
+def test_the_filter_does_not_see_brightness_and_moves_with_the_step():
+    torch.manual_seed(0)
+    model, x = Synthesis(16, 2), torch.rand(1, 3, 24, 24) * 100
+    t = torch.tensor([0.3])
+    change = model(x, t) - x
+    torch.testing.assert_close(model(x + 50, t) - x - 50, change, rtol=0, atol=1e-3)
+    assert float(change.abs().max()) <= 255 * float(step_of(t))
+
+
+def test_the_filter_trains_all_of_itself():
+    torch.manual_seed(0)
+    model = Synthesis(8, 2)
+    model(torch.rand(1, 3, 16, 16) * 255, torch.tensor([0.5])).square().mean().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())

@@ -1,0 +1,1 @@
+"""Measuring tools: `engram measure ...`. They need the extra `tools`; a decoder never imports them."""

@@ -1,0 +1,223 @@
+"""A recipe: all choices of a training, read from a TOML file. An unknown key is an error, a missing one its default."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+import types
+import typing
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from codec.transform import BLOCK
+from training.errors import DataError, RecipeError
+
+__all__ = [
+    "DIMENSIONS",
+    "METHODS",
+    "Data",
+    "PriorStage",
+    "QuantizerChoice",
+    "Recipe",
+    "Schedule",
+    "SynthesisStage",
+    "find_recipe",
+    "folder_of",
+    "parse_recipe",
+]
+
+DIMENSIONS = (1, 2, 4, 8)  # of groups that have a threshold
+METHODS = ("hopfield", "annealed", "moving-average", "rotation")  # see quantizers.py
+
+
+def _require(true: bool, what: str) -> None:
+    if not true:
+        raise RecipeError(what)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Data:
+    """Folders of pictures. A relative one is looked for beside the recipe first, then in the current directory."""
+
+    train: str
+    validation: str | None = None
+    validation_pictures: int = 8
+    order_pictures: int = 320  # how many determine the order of the coefficients
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """How long and how fast a stage learns: a linear warm-up, then half a cosine down to `last` of its rate."""
+
+    steps: int | None = None  # exactly one of the two; with steps, a run is reproducible
+    minutes: float | None = None
+    batch: int = 6
+    crop: int = 240  # pixels
+    learning_rate: float = 1.2e-3
+    warmup: int = 200  # steps
+    last: float = 0.02
+    clip: float = 1.0  # norm of the gradient
+
+    def __post_init__(self) -> None:
+        _require((self.steps is None) != (self.minutes is None), "a schedule has either steps or minutes")
+        _require((self.steps or self.minutes or 0) > 0, "steps or minutes must be above 0")
+        _require(self.crop % BLOCK == 0 and self.crop > 0, f"crop is a multiple of {BLOCK}, not {self.crop}")
+        _require(self.batch > 0 and self.warmup >= 0, "batch must be above 0, warmup not below")
+        _require(self.learning_rate > 0 and self.clip > 0, "learning_rate and clip must be above 0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantizerChoice:
+    """Quantiser of the hyper-latent; see quantizers.py."""
+
+    method: str = "hopfield"
+    beta: float = 4.0  # inverse temperature: `hopfield`, and where `annealed` starts
+    beta_last: float = 64.0  # where `annealed` ends
+    mu: float = 0.005  # price of a bit, in units of half a squared distance
+    decay: float = 0.99  # of `moving-average`
+    revive_below: float = 0.0  # codewords with fewer hits a batch are put where data is; 0: never
+    revive_every: int = 100  # steps
+
+    def __post_init__(self) -> None:
+        _require(self.method in METHODS, f"the quantizer's method is one of {', '.join(METHODS)}, not {self.method!r}")
+        _require(self.beta > 0 and self.beta_last > 0, "beta and beta_last must be above 0")
+        _require(self.mu >= 0 and 0 < self.decay < 1, "mu must not be below 0, decay must be between 0 and 1")
+        _require(self.revive_below >= 0 and self.revive_every > 0, "revive_below, revive_every must not be below 0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriorStage:
+    """Training of the prior on codes of the fixed transform."""
+
+    schedule: Schedule
+    width: int = 128
+    hidden: int = 128
+    thresholds: tuple[float, ...] = (0.47, 0.42, 0.42, 0.38)  # for groups of 1, 2, 4, 8: 0.5 is plain rounding
+    threshold_spread: float = 0.02  # standard deviation, common to all, drawn for each batch
+    rate_exponent: float = 0.7  # a quality that costs r bits per pixel on average has weight r^-rate_exponent
+    auxiliary: float = 0.1
+    linear_rate: float = 0.1  # learning rate of the linear predictions, relative
+    grey: float = 0.03  # share of the batches that hold a grey picture
+    quantizer: QuantizerChoice = field(default_factory=QuantizerChoice)
+
+    def __post_init__(self) -> None:
+        _require(min(self.width, self.hidden) > 0, "width and hidden must be above 0")
+        _require(len(self.thresholds) == len(DIMENSIONS), f"thresholds are {len(DIMENSIONS)} numbers")
+        _require(all(0 < t <= 0.5 for t in self.thresholds), "thresholds must be in (0, 0.5]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SynthesisStage:
+    """Training of the filter on pictures that were degraded as the codec degrades them, without the prior."""
+
+    schedule: Schedule
+    width: int = 96
+    blocks: int = 3
+    threshold: float = 0.38  # of most coefficients
+    threshold_single: float = 0.47  # of those coded one by one
+    threshold_spread: float = 0.03
+
+    def __post_init__(self) -> None:
+        _require(min(self.width, self.blocks) > 0, "width and blocks must be above 0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """What makes a model. A stage that is left out is not trained."""
+
+    name: str
+    data: Data
+    seed: int = 0
+    log_steps: int = 100
+    evaluate_steps: int = 1200
+    checkpoint_minutes: float = 5.0
+    prior: PriorStage | None = None
+    synthesis: SynthesisStage | None = None
+
+    def __post_init__(self) -> None:
+        _require(self.prior is not None or self.synthesis is not None, "a recipe has [prior], [synthesis] or both")
+        _require(min(self.log_steps, self.evaluate_steps) > 0, "log_steps and evaluate_steps must be above 0")
+        _require(self.seed >= 0, "seed must not be below 0")
+
+    def lasting(self, minutes: float) -> Recipe:
+        """The same recipe in another time; the stages share it as they share their own minutes, or else evenly."""
+        stages = {name: stage for name in ("prior", "synthesis") if (stage := getattr(self, name))}
+        own = [stage.schedule.minutes for stage in stages.values()]
+        shares = own if all(own) else [1.0] * len(own)
+        changed: dict[str, Any] = {}
+        for (name, stage), share in zip(stages.items(), shares, strict=True):
+            time = minutes * share / sum(shares)
+            schedule = dataclasses.replace(stage.schedule, steps=None, minutes=time)
+            changed[name] = dataclasses.replace(stage, schedule=schedule)
+        return dataclasses.replace(self, **changed)
+
+
+def find_recipe(name: str) -> Path:
+    """The path of a recipe: a file, or the name of one that comes with the package."""
+    path = Path(name)
+    if path.is_file():
+        return path
+    folder = Path(str(resources.files("training") / "recipes"))
+    if (bundled := folder / f"{name}.toml").is_file():
+        return bundled
+    names = ", ".join(sorted(file.stem for file in folder.glob("*.toml")))
+    raise RecipeError(f"there is no recipe {name}; expected a TOML file, or one of the bundled: {names}")
+
+
+def parse_recipe(text: str, where: str = "recipe") -> Recipe:
+    """TOML -> recipe.
+
+    Raises
+    ------
+    RecipeError
+        The text is not TOML, a key is unknown or missing, or a value has the wrong type or makes no sense.
+    """
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{where} is not TOML: {error}") from error
+    recipe: Recipe = _build(Recipe, table, where)
+    return recipe
+
+
+def folder_of(named: str, recipe: Path) -> Path:
+    """A data folder that a recipe names."""
+    candidates = [recipe.parent / named, Path(named)]
+    for path in candidates:
+        if path.is_dir():
+            return path
+    raise DataError(f"the recipe's data folder {named} is neither beside {recipe.name} nor in the current directory")
+
+
+def _build(kind: Any, table: dict[str, Any], where: str) -> Any:
+    """A table -> the dataclass `kind`, its own tables included."""
+    hints, fields = typing.get_type_hints(kind), dataclasses.fields(kind)
+    names = [f.name for f in fields]
+    for key in table:
+        _require(key in names, f"{where}: unknown key {key!r}; known are {', '.join(names)}")
+    for f in fields:
+        required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+        _require(f.name in table or not required, f"{where}: the key {f.name!r} is missing")
+    values = {key: _convert(hints[key], value, f"{where}: {key}") for key, value in table.items()}
+    try:
+        return kind(**values)
+    except RecipeError as error:
+        raise error if where in str(error) else RecipeError(f"{where}: {error}") from None
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    """A TOML value as the field wants it: ints may stand for floats, nothing else is converted."""
+    if isinstance(hint, types.UnionType):
+        hint = next(option for option in typing.get_args(hint) if option is not type(None))
+    if dataclasses.is_dataclass(hint):
+        _require(isinstance(value, dict), f"{where} is a table, not {value!r}")
+        return _build(hint, value, where)
+    if typing.get_origin(hint) is tuple:
+        _require(isinstance(value, list), f"{where} is a list, not {value!r}")
+        return tuple(_convert(typing.get_args(hint)[0], item, where) for item in value)
+    if hint is float and type(value) is int:
+        return float(value)
+    _require(type(value) is hint, f"{where} is of type {hint.__name__}, not {value!r}")
+    return value

@@ -1,0 +1,150 @@
+"""Float networks -> the integer tensors of a model file.
+
+Activations keep the scale they were trained with (1/32). A weight becomes round(w 2^k), one k for each output channel of a
+layer, the largest with which every weight of the channel fits into 8 bits (or `bits`); the sums are shifted back by k.
+Whatever a head means (logits in nats, scales on a log axis) is folded into its weights, so that the decoder only ever
+sees integers in the units of codec/prior.py.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codec.codebook import SLICES, UNIT
+from codec.entropy import LOGIT_UNIT, TOTAL
+from codec.prior import FREE, REACH, SCALES, SPLIT_REACH, STEPS
+from codec.restoration import HEAD_BITS
+
+Floats = NDArray[np.floating[Any]]
+Tensors = dict[str, NDArray[np.int64]]
+
+ACTIVATION = 32  # integers per unit of an activation
+QUERY_UNIT = 16  # integers per unit of a query
+KEY_BITS = 6  # fraction bits of the keys
+HYPER_USED = 132  # inputs of the hyper-latent's encoder that are ever anything but 0
+LINEAR_BITS = 12  # fraction bits of linear prediction
+LARGEST_SHIFT = 24
+SMALLEST_SCALE, LARGEST_SCALE = 0.05, 80.0  # of the logistic distributions, in steps
+
+
+def layer(name: str, weights: list[Floats], bias: Floats, gain: Floats | float = 1.0, unit: float = ACTIVATION, bits: int = 8) -> Tensors:
+    """Integer tensors of a unit: several convolutions (O, I, kh, kw) with inputs in 1/ACTIVATION, outputs in 1/(unit gain).
+
+    gain (O,) : what an output is multiplied with before it is rounded, besides `unit`
+    """
+    ratio = np.broadcast_to(np.asarray(gain, np.float64) * unit / ACTIVATION, bias.shape)
+    scaled = [w.astype(np.float64) * ratio[:, None, None, None] for w in weights]
+    largest = np.max([np.abs(w).reshape(len(bias), -1).max(axis=1) for w in scaled], axis=0)
+    room = (1 << (bits - 1)) - 1
+    shift = np.clip(np.floor(np.log2(room / np.maximum(largest, 1e-9))), 0, LARGEST_SHIFT).astype(np.int64)
+    power = np.ldexp(1.0, shift)
+    out: Tensors = {}
+    for m, w in enumerate(scaled):
+        out[f"{name}.weight.{m}"] = np.rint(w * power[:, None, None, None]).astype(np.int64).transpose(0, 2, 3, 1)
+    out[f"{name}.bias"] = np.rint(bias * ratio * ACTIVATION * power).astype(np.int64)
+    out[f"{name}.shift"] = shift
+    return out
+
+
+def logistic_tables(reach: int) -> NDArray[np.int64]:
+    """(SCALES, 2 reach + 1) frequencies of discretised logistics; the ends hold the tails. Rows add up to 2^16."""
+    scale = SMALLEST_SCALE * (LARGEST_SCALE / SMALLEST_SCALE) ** (np.arange(SCALES) / (SCALES - 1))
+    edges = np.arange(-reach, reach) + 0.5
+    cdf = 0.5 * (1 + np.tanh(edges / scale[:, None] / 2))
+    p = np.diff(cdf, axis=1, prepend=0, append=1)
+    return frequencies(p)
+
+
+def frequencies(p: Floats) -> NDArray[np.int64]:
+    """(n, K) probabilities -> integers >= 1 that add up to 2^16."""
+    k = p.shape[1]
+    f = 1 + np.floor(p / p.sum(axis=1, keepdims=True) * (TOTAL - k)).astype(np.int64)
+    f[np.arange(len(f)), p.argmax(axis=1)] += TOTAL - f.sum(axis=1)
+    return f
+
+
+def prior_tensors(state: dict[str, Floats]) -> Tensors:
+    """All tensors of codec.prior.Prior, from the state of training.networks.Prior (arrays by name)."""
+    get = lambda name: np.asarray(state[name], np.float64)  # noqa: E731
+    width, hidden = len(get("update.0.conv.bias")), len(get("slices.0.context.bias"))
+    out: Tensors = {"order": get("order").astype(np.int64)}
+    t = np.arange(STEPS) / (STEPS - 1)
+    out["condition"] = np.rint(_condition(state, t) * ACTIVATION).astype(np.int64)
+    out["hyper.words"] = np.clip(np.rint(get("hyper_codebook") * ACTIVATION), -127, 127).astype(np.int64)
+    out["hyper.freqs"] = frequencies(np.exp(get("hyper_logits") - get("hyper_logits").max(1, keepdims=True)))
+    out["scalars.freqs"], out["splits.freqs"] = logistic_tables(REACH), logistic_tables(SPLIT_REACH)
+    for i in range(3):
+        out |= layer(f"h_a.{i}", [get(f"h_a.{2 * i}.weight")[:, :HYPER_USED]], get(f"h_a.{2 * i}.bias"))
+    for i in (0, 1):
+        out |= layer(f"h_s.{i}", [get(f"h_s.{i}.weight")], get(f"h_s.{i}.bias"))
+    for p in range(5):
+        w = get(f"dc.{p}.0.weight")[:, :, None, None]
+        parts = [w[:, :width], w[:, width:]] if p else [w]
+        out |= layer(f"dc.{p}.hidden", parts, get(f"dc.{p}.0.bias"))
+        gain = np.array([16.0 if p == 0 else 4.0] * 3 + [0.5] * 3)
+        unit = np.array([UNIT] * 3 + [SCALES - 1] * 3)
+        shift = np.array([0.0] * 3 + [1.0] * 3)  # the scale is 0.5 o + 0.5
+        out |= layer(f"dc.{p}.head", [get(f"dc.{p}.2.weight")[:, :, None, None]], get(f"dc.{p}.2.bias") + shift, gain * unit, 1.0)
+    for i in range(len(SLICES) - 1):
+        u, s = f"update.{i}", f"slices.{i}"
+        out |= layer(f"update.{i + 1}.hidden", [get(f"{u}.conv.weight"), get(f"{u}.embed.weight")], get(f"{u}.conv.bias"))
+        out |= layer(f"update.{i + 1}.out", [get(f"{u}.out.weight")], get(f"{u}.out.bias"))
+        parts = [get(f"{s}.context.weight"), get(f"{s}.partial.weight")]
+        out |= layer(f"slices.{i + 1}.hidden", parts, get(f"{s}.context.bias"))
+        gains, groups = _gains(SLICES[i + 1].dim), SLICES[i + 1].groups
+        weight, bias = (get(f"{s}.head.{n}").reshape(groups, -1, *tail)[:, : len(gains)] for n, tail in (("weight", (hidden, 1, 1)), ("bias", ())))
+        out |= layer(f"slices.{i + 1}.head", [weight.reshape(-1, hidden, 1, 1)], bias.reshape(-1), np.tile(gains, groups), 1.0)
+        if f"{s}.linear.weight" in state:
+            w = get(f"{s}.linear.weight")
+            w[:, :3] -= w[:, :3].mean(axis=(2, 3), keepdims=True)
+            out |= _linear(f"slices.{i + 1}.linear", [w, get(f"{s}.linear_partial.weight")])
+    for level in ("pair", "quad", "octet", "half"):
+        key = (get(f"levels.{level}.fixed") + get(f"levels.{level}.key")) / math.log(2)
+        bits = KEY_BITS + int(math.log2(QUERY_UNIT)) - int(math.log2(LOGIT_UNIT))
+        out[f"levels.{level}.weight.0"] = np.rint(key * (1 << KEY_BITS)).astype(np.int64)[:, None, None, :]
+        bias = get(f"levels.{level}.bias") / math.log(2)
+        out[f"levels.{level}.bias"] = np.rint(bias * LOGIT_UNIT * (1 << bits)).astype(np.int64)
+        out[f"levels.{level}.shift"] = np.full(len(bias), bits, np.int64)
+    assert hidden == len(out["slices.1.hidden.bias"])
+    return out
+
+
+def _gains(dim: int) -> Floats:
+    """Outputs of one group of a head, in units of codec.prior: see its `_parameters` for the layout."""
+    if dim == 1:
+        return np.array([4.0 * UNIT, SCALES - 1])
+    shaped = dim * (1 if dim == 8 else 2)
+    flag, mean = LOGIT_UNIT / math.log(2), [2.0 * UNIT] * 2 if dim == 2 else []
+    return np.array([flag, *[QUERY_UNIT] * shaped, *[SCALES - 1] * dim, *[QUERY_UNIT] * FREE, *mean], np.float64)
+
+
+def _linear(name: str, weights: list[Floats]) -> Tensors:
+    out: Tensors = {}
+    for m, w in enumerate(weights):
+        out[f"{name}.weight.{m}"] = np.rint(w * (1 << LINEAR_BITS)).astype(np.int64).transpose(0, 2, 3, 1)
+    out[f"{name}.bias"] = np.zeros(len(weights[0]), np.int64)
+    out[f"{name}.shift"] = np.full(len(weights[0]), LINEAR_BITS, np.int64)
+    return out
+
+
+def _condition(state: dict[str, Floats], t: Floats) -> Floats:
+    """The condition network's output for qualities t in [0, 1]: (n, width + slices * hidden)."""
+    x = np.stack([t, t * t, np.sin(3 * t), np.cos(3 * t), np.sin(6 * t), np.cos(6 * t)], axis=1)
+    x = np.maximum(x @ state["condition.0.weight"].T + state["condition.0.bias"], 0)
+    return np.asarray(x @ state["condition.2.weight"].T + state["condition.2.bias"])
+
+
+def restoration_tensors(state: dict[str, Floats]) -> Tensors:
+    """All tensors of codec.restoration.Restoration, from the state of training.networks.Synthesis."""
+    get = lambda name: np.asarray(state[name], np.float64)  # noqa: E731
+    out: Tensors = {"restore.condition": np.rint(_condition(state, np.arange(STEPS) / (STEPS - 1)) * ACTIVATION).astype(np.int64)}
+    out |= layer("restore.stem", [get("stem.weight")], get("stem.bias"))
+    for i in range(sum(name.endswith(".conv.bias") for name in state)):
+        out |= layer(f"restore.block.{i}.hidden", [get(f"blocks.{i}.conv.weight")], get(f"blocks.{i}.conv.bias"))
+        out |= layer(f"restore.block.{i}.out", [get(f"blocks.{i}.out.weight")], get(f"blocks.{i}.out.bias"))
+    out |= layer("restore.head", [get("head.weight")], get("head.bias"), 1.0, 1 << HEAD_BITS, bits=12)
+    return out

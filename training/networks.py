@@ -1,0 +1,240 @@
+"""Float networks of the photo codec: the prior, and the filter after the linear decoder.
+
+    bits(y) = bits(z) + sum_i bits(k_i | z, k_<i),      k_i = codes of slice i, quantised around predicted means
+
+Prior: a hyper-latent z (Ballé et al. 2018, arXiv 1802.01436), then slices from coarse to fine (Minnen and Singh 2020,
+arXiv 2007.08739), each in two checkerboard passes (He et al. 2021, arXiv 2103.15306). Each block has a state of `width`
+channels; a slice reads its parameters from it, and what the slice decoded updates it.
+
+    x_hat = x_linear + step / 4 * correction(x_linear / step)
+
+Synthesis: a correction of the linear decoder's picture, computed at 1/8 resolution.
+
+The names of modules are those that export.py reads. Maps are (B, C, h, w); in the prior, one vector per 16x16 block.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from codec.codebook import SLICES, UNIT
+from codec.prior import HYPER_DIM, HYPER_GROUPS, HYPER_WORDS
+from training.features import (
+    HYPER_INPUTS,
+    QUALITY_FEATURES,
+    feature_count,
+    features_for_hyper,
+    features_of,
+    features_of_dc,
+    quality_features,
+    rectified,
+    signed,
+)
+from training.likelihoods import Levels
+from training.quantizers import HopfieldStraightThrough, Quantised, Quantizer
+from training.slices import DC, DcSlice, Slice
+from training.usage import Usage
+
+__all__ = ["LARGEST_STEP", "OCTAVES", "Coded", "Prior", "Synthesis", "Thresholds", "step_of"]
+
+COEFFICIENTS = SLICES[-1].stop
+LARGEST_STEP, OCTAVES = 204.0, 4.25  # steps in grey levels: LARGEST_STEP at quality 0, OCTAVES below it at quality 1
+Thresholds = dict[int, float]  # dimension of a group -> threshold; see `training.slices.quantise`
+
+CONDITION_HIDDEN, HYPER_HIDDEN = 64, 64
+HYPER_ENCODER = (96, 64)
+HYPER_SPREAD = 0.5  # standard deviation of the first codewords of the hyper-latent
+ENERGY_WEIGHT = 0.6  # of the hyper-latent's energy, in the auxiliary loss
+REGRESSION_WEIGHT = 0.2  # of |y - mean|, in the auxiliary loss
+
+PATCH = 8  # the filter computes on 8x8 patches
+FILTER_CONDITION_HIDDEN = 32
+FILTER_INPUT_GAIN, FILTER_OUTPUT_GAIN = 2.0, 0.25  # per step of the quantiser
+FILTER_NOISE = 0.002  # standard deviation of the first output weights: it starts as almost nothing
+
+
+def step_of(t: Tensor) -> Tensor:
+    """Quality 0..1 -> step of the quantiser, in grey levels."""
+    return LARGEST_STEP * 2 ** (-OCTAVES * t)
+
+
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """What coding a batch costs, and what is decoded.
+
+    Attributes
+    ----------
+    bits : (B, 8), of the hyper-latent and of slices 0..6
+    y_hat : (B, 768, h, w), in steps
+    auxiliary : scalar, losses of what the rate does not train: some predicted means, the codebook of the hyper-latent
+    hyper : the hyper-latent
+    """
+
+    bits: Tensor
+    y_hat: Tensor
+    auxiliary: Tensor
+    hyper: Quantised
+
+
+class Prior(nn.Module):
+    """What has been decoded -> probabilities of what comes next.
+
+    Parameters
+    ----------
+    width : channels of the state
+    hidden : channels of a slice's hidden layer
+    order : (768,) int64, the transform's coefficients in the order of coding; a part of the model that is not used here
+    quantizer : of the hyper-latent
+
+    Notes
+    -----
+    `update.{i}` and `slices.{i}` belong to slice i + 1; slice 0 is `dc`.
+    """
+
+    order: Tensor
+
+    def __init__(
+        self, width: int = 128, hidden: int = 128, order: Tensor | None = None, quantizer: Quantizer | None = None
+    ) -> None:
+        super().__init__()
+        self.width, self.hidden = width, hidden
+        self.register_buffer("order", torch.arange(COEFFICIENTS) if order is None else order.clone())
+        outputs = width + len(SLICES) * hidden  # those for the hidden layer of slice 0 are unused
+        self.condition = nn.Sequential(
+            nn.Linear(QUALITY_FEATURES, CONDITION_HIDDEN), nn.ReLU(), nn.Linear(CONDITION_HIDDEN, outputs)
+        )
+        wide, narrow = HYPER_ENCODER
+        self.h_a = nn.Sequential(
+            nn.Conv2d(HYPER_INPUTS, wide, 3, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(wide, narrow, 3, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(narrow, HYPER_GROUPS * HYPER_DIM, 1),
+        )
+        self.hyper_codebook = nn.Parameter(torch.randn(HYPER_GROUPS, HYPER_WORDS, HYPER_DIM) * HYPER_SPREAD)
+        self.hyper_logits = nn.Parameter(torch.zeros(HYPER_GROUPS, HYPER_WORDS))
+        self.hyper_usage = Usage(HYPER_GROUPS, HYPER_WORDS)
+        self.quantizer = quantizer or HopfieldStraightThrough()
+        self.h_s = nn.ModuleList(  # each followed by a pixel shuffle
+            [nn.Conv2d(HYPER_GROUPS * HYPER_DIM, 4 * HYPER_HIDDEN, 1), nn.Conv2d(HYPER_HIDDEN, 4 * width, 1)]
+        )
+        self.dc = DcSlice(width)
+        self.update = nn.ModuleList(Update(width, feature_count(i)) for i in range(len(SLICES) - 1))
+        self.slices = nn.ModuleList(Slice(i, width, hidden) for i in range(1, len(SLICES)))
+        self.levels = Levels()
+
+    def forward(self, y: Tensor, t: Tensor, thresholds: Thresholds) -> Coded:
+        """Code a batch.
+
+        Parameters
+        ----------
+        y : (B, 768, h, w), the transform in steps, in the model's order
+        t : (B,), quality 0..1
+        thresholds : for groups of 1, 2, 4 and 8
+        """
+        b, _, h, w = y.shape
+        gains = self.condition(quality_features(t))
+        of_state, of_slices = gains[:, : self.width], gains[:, self.width :].reshape(b, len(SLICES), self.hidden)
+        hyper, z_hat, z_bits = self.hyper(y)
+        state = signed(self.start(z_hat)[:, :, :h, :w] + of_state[:, :, None, None])  # (B, width, h, w)
+
+        dc_bits, dc = self.dc(y[:, :DC], state)
+        bits, decoded, auxiliary = [z_bits, dc_bits], [dc], ENERGY_WEIGHT * hyper.energy
+        features = features_of_dc(dc, step_of(t)[:, None, None, None])
+        for i, part in enumerate(SLICES[1:], 1):
+            state = self.update[i - 1](state, features)
+            target, lower = y[:, part.start : part.stop], torch.cat(decoded[:2], 1)
+            coded = self.slices[i - 1](target, state, of_slices[:, i], lower, self.levels, thresholds[part.dim])
+            slice_bits, values, miss = coded
+            bits.append(slice_bits)
+            decoded.append(values)
+            auxiliary = auxiliary + REGRESSION_WEIGHT * miss
+            features = features_of(i, values)
+        return Coded(torch.stack(bits, 1), torch.cat(decoded, 1) / UNIT, auxiliary, hyper)
+
+    def hyper(self, y: Tensor) -> tuple[Quantised, Tensor, Tensor]:
+        """Latent -> hyper-latent, the same decoded (B, 8, ceil(h/4), ceil(w/4)), and its bits (B,)."""
+        z = self.h_a(features_for_hyper(y))
+        b, _, h, w = z.shape
+        split = z.reshape(b, HYPER_GROUPS, HYPER_DIM, h * w)
+        vectors = split.permute(1, 0, 3, 2).reshape(HYPER_GROUPS, -1, HYPER_DIM)  # (G, B h w, D)
+        price = -torch.log_softmax(self.hyper_logits, -1) / math.log(2)
+        hyper: Quantised = self.quantizer(vectors, self.hyper_codebook, price)
+        if self.training:
+            self.hyper_usage.watch(hyper.codes)
+        z_hat = hyper.values.reshape(HYPER_GROUPS, b, h * w, HYPER_DIM).permute(1, 0, 3, 2).reshape(z.shape)
+        return hyper, z_hat, hyper.rate.reshape(HYPER_GROUPS, b, -1).sum((0, 2))
+
+    def start(self, z_hat: Tensor) -> Tensor:
+        """Decoded hyper-latent -> the first state, before its clip, (B, width, 4 ceil(h/4), 4 ceil(w/4))."""
+        up = rectified(F.pixel_shuffle(self.h_s[0](z_hat), 2))
+        return F.pixel_shuffle(self.h_s[1](up), 2)
+
+
+class Update(nn.Module):
+    """State (B, width, h, w) and what a slice decoded (B, F, h, w) -> the next state."""
+
+    def __init__(self, width: int, features: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(width, width, 3, padding=1)
+        self.embed = nn.Conv2d(features, width, 3, padding=1, bias=False)
+        self.out = nn.Conv2d(width, width, 1)
+        nn.init.zeros_(self.out.weight)
+
+    def forward(self, state: Tensor, features: Tensor) -> Tensor:
+        return signed(state + self.out(rectified(self.conv(state) + self.embed(features))))
+
+
+class Synthesis(nn.Module):
+    """Picture of the linear decoder -> a better one.
+
+    Parameters
+    ----------
+    width : channels
+    blocks : residual blocks
+    """
+
+    def __init__(self, width: int = 96, blocks: int = 3) -> None:
+        super().__init__()
+        self.width, channels = width, 3 * PATCH**2
+        self.condition = nn.Sequential(
+            nn.Linear(QUALITY_FEATURES, FILTER_CONDITION_HIDDEN),
+            nn.ReLU(),
+            nn.Linear(FILTER_CONDITION_HIDDEN, (blocks + 1) * width),
+        )
+        self.stem = nn.Conv2d(channels, width, 3, padding=1)
+        self.blocks = nn.ModuleList(Residual(width) for _ in range(blocks))
+        self.head = nn.Conv2d(width, channels, 1)
+        nn.init.normal_(self.head.weight, std=FILTER_NOISE)
+        self.head.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        """x (B, 3, H, W) grey levels 0..255, H and W multiples of 8; t (B,) quality -> (B, 3, H, W), not clipped."""
+        b, c, height, width = x.shape
+        step = step_of(t)[:, None, None, None]
+        condition = self.condition(quality_features(t)).reshape(b, -1, self.width, 1, 1)
+        patches = F.pixel_unshuffle(x, PATCH).reshape(b, c, PATCH**2, height // PATCH, width // PATCH)
+        detail = patches - patches.mean(2, keepdim=True)  # a correction does not depend on brightness and colour
+        seen = signed(detail / step[..., None] * FILTER_INPUT_GAIN).flatten(1, 2)
+        state = signed(self.stem(seen.contiguous(memory_format=torch.channels_last)) + condition[:, 0])
+        for i, block in enumerate(self.blocks, 1):
+            state = block(state, condition[:, i])
+        return x + F.pixel_shuffle(self.head(state), PATCH) * step * FILTER_OUTPUT_GAIN
+
+
+class Residual(nn.Module):
+    """State (B, C, h, w) and the quality's condition (B, C, 1, 1) -> the next state."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(width, width, 3, padding=1)
+        self.out = nn.Conv2d(width, width, 1)
+        nn.init.zeros_(self.out.weight)
+
+    def forward(self, state: Tensor, condition: Tensor) -> Tensor:
+        return signed(state + self.out(rectified(self.conv(state) + condition)))
