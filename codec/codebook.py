@@ -5,10 +5,10 @@
 Read as an associative memory this is one step of a modern Hopfield network with a prior as the bias of each pattern,
 p_k ~ exp(-beta (||r - c_k||^2 / 2 + mu bits_k)), at beta -> infinity.
 
-The 768 coefficients of a block are sorted by variance into slices, and each slice into groups of 1, 2, 4 or 8 that share a
-codeword. Codebooks are balls of the integer lattice in units of the quantiser's step; the zero codeword is a flag
-of its own, since at usual rates nine groups of ten are zero. A group that no codeword fits is split: eight into two
-fours, a four or a two into single numbers. So a stage is added only where the range needs it, and one set of
+The 768 coefficients of a block are sorted by variance into slices, and each slice into groups of 1, 2, 4 or 8 that
+share a codeword. Codebooks are balls of the integer lattice in units of the quantiser's step; the zero codeword is a
+flag of its own, since at usual rates nine groups of ten are zero. A group that no codeword fits is split: eight into
+two fours, a four or a two into single numbers. So a stage is added only where the range needs it, and one set of
 codebooks serves every quality.
 """
 
@@ -62,7 +62,7 @@ SLICES = _slices((1, 3), (1, 9), (2, 10), (4, 16), (8, 12), (8, 24), (8, 48))
 def lattice(dim: int) -> I64:
     """Non-zero codewords (K, dim), by norm: the part of Z^dim that is worth a name of its own.
 
-    dim 2: up to 3 in each coordinate (48). dim 4: squared norm up to 5 (136). dim 8: one or two ones, or a single two (144).
+    dim 2: up to 3 in each coordinate (48). dim 4: squared norm up to 5 (136). dim 8: one or two ones, or a two (144).
     """
     if dim == 2:
         words = [c for c in itertools.product(range(-3, 4), repeat=2) if any(c)]
@@ -94,7 +94,7 @@ class Codebook:
 
     @property
     def dim(self) -> int:
-        return self.words.shape[1]
+        return int(self.words.shape[1])
 
     @property
     def split(self) -> int:

@@ -1,6 +1,6 @@
 """What the prior's networks see of decoded coefficients: integers in [-127, 127], in 32nds.
 
-    signed(v) = clip(floor((v + 1) / 2))         energy(v) = min(127, round(16 log2(1 + |v| / 4)))         v in 1/16 steps
+    signed(v) = clip(floor((v + 1) / 2))       energy(v) = min(127, round(16 log2(1 + |v| / 4)))       v in 1/16 steps
 
 Coarse slices are seen coefficient by coefficient, fine ones as energies of four or eight at a time.
 """
@@ -23,8 +23,14 @@ _LOG_REACH = [next(v for v in range(4096) if (4 + v) ** 32 >= 2 ** (2 * n - 1) *
 _LOG = np.searchsorted(np.array(_LOG_REACH), np.arange(4096), side="right").astype(np.float32)
 
 
+def feature_count(i: int) -> int:
+    """Features of slice i."""
+    dim, size = SLICES[i].dim, SLICES[i].size
+    return 3 * size if i == 0 else 2 * size if dim <= 2 else size if dim == 4 else size // _pooled(i)
+
+
 def features_of_dc(dc: I64, shape: tuple[int, int], step: int) -> Carrier:
-    """Slice 0 (h * w, 3) -> (h, w, 9): brightness and colour, in 32 grey levels of a coefficient, and how far each is from its neighbours' mean."""
+    """Slice 0 (h * w, 3) -> (h, w, 9): in units of 32 grey levels, and how far each is from its neighbours' mean."""
     h, w = shape
     ring = tuple((a, b) for a in (-1, 0, 1) for b in (-1, 0, 1) if a or b)
     near, there = neighbours(dc, np.arange(h * w), shape, ring, dc.shape[1])
@@ -40,14 +46,17 @@ def features_of(i: int, values: I64) -> Carrier:
         return np.concatenate([signed(values), energy(values)], axis=1)
     if dim == 4:
         return energy(values)
-    per = 4 if i == 4 else 8  # finer slices are many and weak: one number for eight
-    return energy(np.abs(values).reshape(len(values), -1, per).sum(2))
+    return energy(np.abs(values).reshape(len(values), -1, _pooled(i)).sum(2))
+
+
+def _pooled(i: int) -> int:
+    return 4 if i == 4 else 8  # finer slices are many and weak: one number for eight
 
 
 def neighbours(
     values: I64, at: I64, shape: tuple[int, int], offsets: tuple[tuple[int, int], ...], size: int
 ) -> tuple[I64, I64]:
-    """Values (n, len(offsets), size) around positions, zero outside, and whether each is inside (n, len(offsets), 1)."""
+    """Values around positions (n, len(offsets), size), zero outside, and which are inside (n, len(offsets), 1)."""
     h, w = shape
     i, j = np.divmod(at[:, None], w)
     di, dj = np.array(offsets).T
@@ -63,11 +72,11 @@ def rounded_mean(total: I64, count: I64) -> I64:
 
 
 def signed(values: I64) -> Carrier:
-    return np.clip((values + 1) >> 1, -127, 127).astype(np.float32)
+    return np.asarray(np.clip((values + 1) >> 1, -127, 127), np.float32)
 
 
 def energy(values: I64) -> Carrier:
-    return _LOG[np.minimum(np.abs(values), len(_LOG) - 1)]
+    return np.asarray(_LOG[np.minimum(np.abs(values), len(_LOG) - 1)])
 
 
 def shuffle(x: Carrier) -> Carrier:

@@ -9,21 +9,22 @@ their digest into the header. Memory beyond the picture itself does not grow wit
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
+import os
 import struct
-import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from codec import transform
+from codec.alpha import pack_plane, unpack_plane
 from codec.container import Chunk, Header, Kind, pack, unpack
-from codec.errors import CorruptStream, Desync, ModelMismatch, TargetUnreachable, UnsupportedInput
+from codec.errors import CorruptStream, Desync, ModelMismatch, TargetUnreachable, UnsupportedVersion
 from codec.limits import DEFAULT, Limits
 from codec.model import Model, find_model
 from codec.photo import TILE, Photo, decode_tile, encode_tile, photo
@@ -32,6 +33,7 @@ from codec.prior import STEPS
 from codec.transform import BLOCK, FRACTION
 
 U8 = NDArray[np.uint8]
+Box = tuple[int, int, int, int]  # top, bottom, left, right of a tile, in blocks
 Progress = Callable[[int, int], None]  # tiles done, tiles
 
 
@@ -54,7 +56,12 @@ def encode(
 
 
 def decode(
-    data: bytes, *, model: Model | None = None, limits: Limits = DEFAULT, threads: int = 0, progress: Progress | None = None
+    data: bytes,
+    *,
+    model: Model | None = None,
+    limits: Limits = DEFAULT,
+    threads: int = 0,
+    progress: Progress | None = None,
 ) -> Image:
     """Decompress a picture.
 
@@ -69,24 +76,24 @@ def decode(
         And nothing else, whatever the bytes.
     """
     header, chunks = unpack(data, limits)
+    _check(header)
     model = model or find_model(header.model_id)
     if model.id != header.model_id:
-        raise ModelMismatch(f"the file needs model {header.model_id.hex()}, and was given {model.id.hex()} ({model.name})")
+        raise ModelMismatch(f"the file needs model {header.model_id.hex()}, not {model.id.hex()} ({model.name})")
     built = photo(model)
-    _check(header)
     tiles = [chunk.data for chunk in chunks if chunk.type == "T"]
     boxes = list(_boxes(header.height, header.width))
     if len(tiles) != len(boxes):
         raise CorruptStream(f"{len(tiles)} tiles for {header.width} x {header.height} pixels, expected {len(boxes)}")
     canvas = Canvas(built, header.height, header.width, header.channels)
-    coded = ((box, lambda tile=tile, box=box: decode_tile(built, tile, _shape(box))) for tile, box in zip(tiles, boxes, strict=True))
-    for done, (box, (step_index, y)) in enumerate(_in_order(coded, threads, len(boxes)), 1):
+    jobs = ((box, partial(decode_tile, built, tile, _shape(box))) for tile, box in zip(tiles, boxes, strict=True))
+    for done, (box, (step_index, y)) in enumerate(_in_order(jobs, threads, len(boxes)), 1):
         canvas.add(box, y, step_index)
         if progress:
             progress(done, len(boxes))
     image = Image(canvas.colour, _alpha(header, chunks), _one(chunks, "i"), _one(chunks, "e"))
     if digest(image) != header.digest:
-        raise Desync("every checksum of the file fits, but the pixels are not those the encoder saw: this machine or model computes wrong")
+        raise Desync("all checksums fit, but the pixels are not those the encoder saw: this machine computes otherwise")
     return image
 
 
@@ -100,7 +107,7 @@ def encode_to_target(
     threads: int = 0,
     progress: Progress | None = None,
 ) -> bytes:
-    """The best quality whose whole file has at most `bpp` bits per pixel, or the smallest file of at least `psnr` dB (RGB).
+    """The best quality whose whole file has at most `bpp` bits per pixel, or the smallest file of at least `psnr` dB.
 
     Raises
     ------
@@ -135,16 +142,17 @@ def encode_to_target(
 def measure_psnr(x: U8, x_hat: U8) -> float:
     """PSNR in dB over all samples of two uint8 pictures of one shape; infinite if they are equal."""
     rows = max(1, (1 << 22) // max(1, x[0].size))
-    total = sum(float(((x[i : i + rows].astype(np.float32) - x_hat[i : i + rows]) ** 2).sum(dtype=np.float64)) for i in range(0, len(x), rows))
+    parts = (slice(top, top + rows) for top in range(0, len(x), rows))
+    total = sum(float(((x[p].astype(np.float32) - x_hat[p]) ** 2).sum(dtype=np.float64)) for p in parts)
     return float("inf") if total == 0 else float(10 * np.log10(255**2 * x.size / total))
 
 
 def digest(image: Image) -> bytes:
-    """First 4 bytes of BLAKE2b over height, width, channels (4 bytes each, little endian), colour, alpha if there is one."""
+    """First 4 bytes of BLAKE2b over height, width, channels (u32 each), colour, and alpha if there is one."""
     h = hashlib.blake2b(struct.pack("<III", *image.colour.shape))
-    h.update(np.ascontiguousarray(image.colour))
+    h.update(np.ascontiguousarray(image.colour).data)
     if image.alpha is not None:
-        h.update(np.ascontiguousarray(image.alpha))
+        h.update(np.ascontiguousarray(image.alpha).data)
     return h.digest()[:4]
 
 
@@ -158,7 +166,7 @@ def _encode(
     height, width, channels = image.colour.shape
     boxes = list(_boxes(height, width))
     canvas = Canvas(built, height, width, channels)
-    jobs = ((box, lambda box=box: encode_tile(built, _coefficients(image.colour, box), step_index)) for box in boxes)
+    jobs = ((box, partial(_encode_box, built, image.colour, box, step_index)) for box in boxes)
     chunks = []
     for done, (box, (payload, y)) in enumerate(_in_order(jobs, threads, len(boxes)), 1):
         chunks.append(Chunk("T", payload))
@@ -171,6 +179,10 @@ def _encode(
     decoded = replace(image, colour=canvas.colour)
     header = Header(Kind.PHOTO, width, height, channels, 8, 1, model.id, digest(decoded))
     return pack(header, chunks), canvas.colour
+
+
+def _encode_box(built: Photo, colour: U8, box: Box, step_index: int) -> tuple[bytes, NDArray[np.int64]]:
+    return encode_tile(built, _coefficients(colour, box), step_index)
 
 
 class Canvas:
@@ -186,8 +198,8 @@ class Canvas:
         self._done = 0  # block rows whose pixels are there
         self._step_index = -1
 
-    def add(self, box: tuple[int, int, int, int], y: NDArray[np.int64], step_index: int) -> None:
-        """A tile: box (top, bottom, left, right) in blocks, coefficients in 1/256 grey levels.
+    def add(self, box: Box, y: NDArray[np.int64], step_index: int) -> None:
+        """A tile: where it is, and its coefficients in 1/256 grey levels.
 
         Raises
         ------
@@ -227,7 +239,7 @@ class Canvas:
         out[:] = np.clip(np.floor(x * 2.0**-FRACTION + 0.5), 0, 255)[: out.shape[0], : out.shape[1]]
 
 
-def _coefficients(colour: U8, box: tuple[int, int, int, int]) -> NDArray[np.float64]:
+def _coefficients(colour: U8, box: Box) -> NDArray[np.float64]:
     """Coefficients of a tile of blocks; the picture is continued by its border pixels to whole blocks."""
     height, width, channels = colour.shape
     top, bottom, left, right = box
@@ -239,20 +251,18 @@ def _coefficients(colour: U8, box: tuple[int, int, int, int]) -> NDArray[np.floa
     return np.ascontiguousarray(y[top - a : bottom - a, left - c : right - c])
 
 
-def _boxes(height: int, width: int) -> Iterator[tuple[int, int, int, int]]:
-    """Tiles in raster order: (top, bottom, left, right) in blocks."""
+def _boxes(height: int, width: int) -> Iterator[Box]:
+    """Tiles in raster order."""
     h, w = -(-height // BLOCK), -(-width // BLOCK)
     return ((t, min(t + TILE, h), u, min(u + TILE, w)) for t in range(0, h, TILE) for u in range(0, w, TILE))
 
 
-def _shape(box: tuple[int, int, int, int]) -> tuple[int, int]:
+def _shape(box: Box) -> tuple[int, int]:
     return box[1] - box[0], box[3] - box[2]
 
 
 def _in_order(jobs: Iterator[tuple[Any, Callable[[], Any]]], threads: int, count: int) -> Iterator[tuple[Any, Any]]:
     """Run jobs, at most `threads` and a few waiting at a time, and give their results in order."""
-    import os
-
     workers = min(threads or os.cpu_count() or 1, count)
     if workers <= 1:
         yield from ((key, job()) for key, job in jobs)
@@ -274,39 +284,14 @@ def _in_order(jobs: Iterator[tuple[Any, Callable[[], Any]]], threads: int, count
 
 def _check(header: Header) -> None:
     if header.kind != Kind.PHOTO:
-        raise CorruptStream(f"a file of kind {header.kind.name}, expected PHOTO")
-    if header.channels not in (1, 3) or header.bit_depth != 8 or header.frames != 1:
-        raise CorruptStream(f"a photo of {header.channels} channels, {header.bit_depth} bits, {header.frames} frames; expected 1 or 3, 8, 1")
+        raise UnsupportedVersion(f"a file of kind {header.kind.name}, expected PHOTO")
+    if header.channels not in (1, 3) or header.bit_depth != 8:
+        found = f"{header.channels} channels of {header.bit_depth} bits"
+        raise UnsupportedVersion(f"a photo of {found}; this version of the codec knows 1 or 3 channels of 8 bits")
 
 
 def _one(chunks: Any, letter: str) -> bytes | None:
     return next((chunk.data for chunk in chunks if chunk.type == letter), None)
-
-
-# ---- alpha, lossless: rows as they are or less the row above, deflated ----------------------------------------------
-
-
-def pack_plane(plane: U8) -> bytes:
-    """A plane (H, W) of uint8: one byte for the filter (0 none, 1 left, 2 above), then zlib of the filtered rows."""
-    return min((bytes([kind]) + zlib.compress(_filtered(plane, kind), 9) for kind in (0, 1, 2)), key=len)
-
-
-def unpack_plane(data: bytes, shape: tuple[int, int]) -> U8:
-    """The twin of `pack_plane`; CorruptStream if the bytes do not hold exactly such a plane."""
-    size = shape[0] * shape[1]
-    inflate = zlib.decompressobj()
-    try:
-        raw = inflate.decompress(data[1:], size + 1)
-    except zlib.error as error:
-        raise CorruptStream(f"the alpha plane does not inflate: {error}") from error
-    if not data or data[0] > 2 or len(raw) != size or not inflate.eof or inflate.unused_data:
-        raise CorruptStream(f"the alpha plane holds {len(raw)} bytes or more, expected {size}")
-    rows = np.frombuffer(raw, np.uint8).reshape(shape)
-    return rows.copy() if data[0] == 0 else np.cumsum(rows, axis=2 - data[0], dtype=np.uint8)
-
-
-def _filtered(plane: U8, kind: int) -> bytes:
-    return (plane if kind == 0 else np.diff(plane, axis=2 - kind, prepend=np.uint8(0))).tobytes()
 
 
 def _alpha(header: Header, chunks: Any) -> U8 | None:

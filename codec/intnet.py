@@ -55,9 +55,10 @@ class Conv:
 
     def bound(self) -> list[int]:
         """Largest |sum| of each output channel for any inputs in range."""
-        # Python integers: a hostile model may hold numbers whose products leave int64.
+        # Weights are below 2^31 and a kernel has fewer than 2^30 of them, so their sums fit; products may not.
         largest = max(abs(self.low), abs(self.high))
-        return [largest * sum(map(abs, row)) for row in self.weight.reshape(len(self.weight), -1).tolist()]
+        sums = np.abs(self.weight.astype(np.int64)).reshape(len(self.weight), -1).sum(axis=1)
+        return [largest * total for total in sums.tolist()]
 
     def accepts(self, low: int, high: int) -> None:
         """Raise ModelError unless every integer in [low, high] is a legal input."""

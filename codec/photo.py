@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from codec import entropy, intnet
 from codec.errors import CorruptStream, ModelError
+from codec.layers import Layers
 from codec.model import Model
 from codec.prior import STEPS, Prior
 from codec.restoration import Restoration
@@ -31,6 +32,8 @@ F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 
 TILE = 64  # blocks
+LARGEST_STEP = 1 << 12  # in 1/16 grey levels
+LARGEST = 1 << 23  # clip of coefficients, in 1/256 grey levels; those of a picture are below 2^22
 STRUCTURE = "lot16-pvq-1"  # the card's "structure": which networks the tensors are for
 
 
@@ -59,38 +62,36 @@ def photo(model: Model) -> Photo:
 @functools.lru_cache(maxsize=4)
 def _photo(_: bytes, model: Model) -> Photo:
     if model.card.get("structure") != STRUCTURE:
-        raise ModelError(f"model {model.name!r} is no photo model: its structure is {model.card.get('structure')!r}, expected {STRUCTURE!r}")
+        found = model.card.get("structure")
+        raise ModelError(f"model {model.name!r} is no photo model: its structure is {found!r}, expected {STRUCTURE!r}")
     built = build(model.tensors)
-    found = self_test(built)
-    if model.card.get("self_test") != found:
+    found, expected = self_test(built), model.card.get("self_test")
+    if found != expected:
         raise ModelError(
-            f"model {model.name!r}: the self-test gives {found}, expected {model.card.get('self_test')}; the model file is not "
-            "what it claims, or this machine's matrix products are not exact, and it would decode garbage"
+            f"model {model.name!r}: the self-test gives {found}, expected {expected}; the model file is not what it "
+            "claims, or this machine's matrix products are not exact, and it would decode garbage"
         )
     return built
 
 
 def build(tensors: Mapping[str, NDArray[Any]]) -> Photo:
-    """Networks from integer tensors, without the self-test."""
-    arrays = dict(tensors)
-    for name, shape in (("order", (COEFFICIENTS,)), ("steps", (STEPS,))):
-        if name not in arrays or arrays[name].shape != shape:
-            raise ModelError(f"the model's tensor {name} is missing or not of shape {shape}")
-    order, steps = arrays["order"].astype(np.int64), arrays["steps"].astype(np.int64)
-    if not np.array_equal(np.sort(order), np.arange(COEFFICIENTS)) or steps.min() < 1 or steps.max() > 1 << 12:
-        raise ModelError("the model's order is no permutation, or its steps are not in 1 .. 4096")
-    try:
-        prior = Prior(arrays)
-        return Photo(prior, Restoration(arrays, STEPS), HyperEncoder(arrays, prior), order, steps)
-    except KeyError as missing:
-        raise ModelError(f"the model has no tensor {missing}") from None
+    """Networks from integer tensors, without the self-test; ModelError if they do not fit."""
+    layers = Layers(tensors)
+    order = layers.tensor("order", COEFFICIENTS).astype(np.int64)
+    if not np.array_equal(np.sort(order), np.arange(COEFFICIENTS)):
+        raise ModelError(f"the model's order is no permutation of 0 .. {COEFFICIENTS - 1}")
+    steps = layers.bounded("steps", STEPS, low=1, high=LARGEST_STEP).astype(np.int64)
+    prior = Prior(layers)
+    built = Photo(prior, Restoration(layers, STEPS), HyperEncoder(layers, prior), order, steps)
+    layers.finish()
+    return built
 
 
-def self_test(built: Photo) -> str:
-    """Digest of all integer layers' outputs for fixed inputs."""
+def self_test(built: Photo, engine: Any = None) -> str:
+    """Digest of all integer layers' outputs for fixed inputs; `engine` as for `intnet.self_test`."""
     digest = hashlib.blake2b(digest_size=8)
     for unit in (*built.prior.units(), *built.restoration.units()):
-        digest.update(intnet.self_test(unit))
+        digest.update(intnet.self_test(unit, engine))
     return digest.hexdigest()
 
 
@@ -118,7 +119,7 @@ def encode_tile(built: Photo, y: F64, step_index: int, weight: float = WEIGHT) -
 
     hyper = built.hyper(scaled, (h, w))
     values = built.prior.walk(hyper, (h, w), step_index, step, Retriever(built.prior, scaled, weight), code)
-    return bytes([step_index]) + encoder.getvalue(), _dequantise(built, values, (h, w), step)
+    return bytes([step_index]) + encoder.getvalue(), dequantise(built, values, (h, w), step)
 
 
 def decode_tile(built: Photo, payload: bytes, shape: tuple[int, int]) -> tuple[int, I64]:
@@ -139,12 +140,13 @@ def decode_tile(built: Photo, payload: bytes, shape: tuple[int, int]) -> tuple[i
         return decoder.decode(freqs)
 
     values = built.prior.walk(None, shape, step_index, step, lambda now: None, code)
-    return step_index, _dequantise(built, values, shape, step)
+    return step_index, dequantise(built, values, shape, step)
 
 
-def _dequantise(built: Photo, values: I64, shape: tuple[int, int], step: int) -> I64:
+def dequantise(built: Photo, values: I64, shape: tuple[int, int], step: int) -> I64:
+    """What `Prior.walk` gives -> coefficients (h, w, 768) of the transform, in 1/256 grey levels."""
     out = np.empty((*shape, values.shape[1]), np.int64)
-    out.reshape(values.shape)[:, built.order] = values * step
+    out.reshape(values.shape)[:, built.order] = np.clip(values * step, -LARGEST, LARGEST)
     return out
 
 

@@ -2,16 +2,16 @@
 
     hyper-latent z (1/64) -> state (1/16) -> slice 0, interlaced in five passes
                                ^    |
-                               |    v                                    for each further slice, coarse to fine:
-                               +-- update <- codes of the slice before      even squares of a checkerboard, then odd ones
+                               |    v                               for each further slice, coarse to fine:
+                               +-- update <- codes of the slice before    even squares of a checkerboard, then odd ones
 
 Everything is integers (intnet.py). A map in 32nds holds floor(32 v + 1/2); the state is kept in [-127, 127], hidden
-layers in [0, 255]. The tables of a group are its query's association with the keys of the codewords (key . query + bias,
-base-2 softmax): modern Hopfield retrieval (Ramsauer et al. 2020), read as a probability instead of a value. Keys start as
-features of the codeword (-|c|, c), so that neighbouring codewords generalise.
+layers in [0, 255]. The tables of a group are its query's association with the keys of the codewords (key . query +
+bias, base-2 softmax): modern Hopfield retrieval (Ramsauer et al. 2020), read as a probability instead of a value. Keys
+start as features of the codeword (-|c|, c), so that neighbouring codewords generalise.
 
-`walk` is the whole schedule, and both sides walk it. They differ in `choose` (the encoder retrieves codewords, the decoder
-has none to choose) and in `code` (encode the symbols, or decode them).
+`walk` is the whole schedule, and both sides walk it. They differ in `choose` (the encoder retrieves codewords, the
+decoder has none to choose) and in `code` (encode the symbols, or decode them).
 """
 
 from __future__ import annotations
@@ -27,21 +27,26 @@ from codec import intnet
 from codec.codebook import SLICES, UNIT, codebook
 from codec.entropy import PRECISION, frequencies_from_logits, frequencies_of_bit
 from codec.errors import ModelError
-from codec.features import energy, features_of, features_of_dc, neighbours, rounded_mean, shuffle, signed
-from codec.intnet import Carrier, Conv, Unit
+from codec.features import energy, feature_count, features_of, features_of_dc, neighbours, rounded_mean, shuffle, signed
+from codec.intnet import Carrier, Unit
+from codec.layers import Input, Layers, chained
 
 Ints = NDArray[np.integer[Any]]
 I64 = NDArray[np.int64]
-Code = Callable[[Ints, "Ints | None"], Ints]  # tables, symbols (None on the decoder's side) -> symbols
+Code = Callable[[Ints, Any], Any]  # tables, symbols (None on the decoder's side) -> symbols
 
 STEPS = 64  # qualities
 STEP_UNIT = 16  # the quantiser's step is an integer number of 1/16 grey levels
 STATE, HIDDEN = 127, 255  # clips of the state and of hidden layers, in 32nds
+FEATURE = 127  # largest feature
 FINE = 8191  # clip of coefficients that enter linear prediction, in 1/16 steps
 REACH, SPLIT_REACH = 127, 15  # scalars up to here have a symbol of their own; beyond, an Elias gamma code follows
 SCALES = 64
 QUERY = 127  # clip of queries, in 16ths
 FREE = 4  # dimensions of a query that no feature of the codeword is tied to
+LOGIT = 1 << 20  # clip of logits
+OUTPUTS = {1: 2, 2: 13, 4: 17, 8: 21}  # of a slice's head for one group; `_parameters` says what they are
+LINEAR = (1, 2, 3)  # slices with a linear prediction
 HYPER_GROUPS, HYPER_WORDS, HYPER_DIM = 2, 64, 4
 
 # Interlacing of slice 0: where a pass stands in the 4 x 4 pattern, and its neighbours that are known by then.
@@ -54,6 +59,7 @@ _INTERLACE: tuple[tuple[Callable[[I64, I64], Any], tuple[tuple[int, int], ...]],
     (lambda i, j: (i % 2 == 1) & (j % 2 == 1), _DIAGONAL),
     (lambda i, j: (i + j) % 2 == 1, _STRAIGHT),
 )
+
 
 @dataclass(frozen=True, slots=True)
 class Scalars:
@@ -81,7 +87,7 @@ class Groups:
 
     @property
     def dim(self) -> int:
-        return self.scale.shape[2]
+        return int(self.scale.shape[2])
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,49 +107,67 @@ Choose = Callable[[Pass], "I64 | None"]  # -> integers (n, g) or (n, g, d) aroun
 
 
 class Prior:
-    """The prior's networks and tables, made from the integer tensors of a model."""
+    """The prior's networks and tables.
 
-    def __init__(self, tensors: dict[str, Ints]) -> None:
-        self._tensors = tensors
-        self.width = len(self._get("h_s.1.bias")) // 4
-        hidden = len(self._get("slices.1.hidden.bias"))
-        self.condition = self._get("condition", (STEPS, self.width + len(SLICES) * hidden)).astype(np.int64)
-        self.hyper_words = self._get("hyper.words", (HYPER_GROUPS, HYPER_WORDS, HYPER_DIM))
-        self.hyper_freqs = _tables(self._get("hyper.freqs", (HYPER_GROUPS, HYPER_WORDS)))
-        self.scalar_freqs = _tables(self._get("scalars.freqs", (SCALES, 2 * REACH + 1)))
-        self.split_freqs = _tables(self._get("splits.freqs", (SCALES, 2 * SPLIT_REACH + 1)))
-        extra = int(np.abs(self.condition).max()) if self.condition.size else 0
-        state, feature = (-STATE, STATE), (-127, 127)
-        self.h_s = (
-            self._unit("h_s.0", [state], 0, HIDDEN),
-            self._unit("h_s.1", [(0, HIDDEN)], -STATE, STATE, extra),
+    Raises
+    ------
+    ModelError
+        Tensors that do not fit together, or sums that could be inexact.
+    """
+
+    def __init__(self, layers: Layers) -> None:
+        width, inner = layers.size("h_s.1.bias", 4), layers.size("h_s.0.bias", 4)
+        first, wide = layers.size("dc.0.hidden.bias"), layers.size("slices.1.hidden.bias")
+        self.width, size, count = width, SLICES[0].size, range(1, len(SLICES))
+        self.condition = layers.tensor("condition", STEPS, width + len(SLICES) * wide).astype(np.int64)
+        words = (HYPER_GROUPS, HYPER_WORDS, HYPER_DIM)
+        self.hyper_words = layers.bounded("hyper.words", *words, low=-STATE, high=STATE)
+        self.hyper_freqs = _tables(layers.tensor("hyper.freqs", HYPER_GROUPS, HYPER_WORDS))
+        self.scalar_freqs = _tables(layers.tensor("scalars.freqs", SCALES, 2 * REACH + 1))
+        self.split_freqs = _tables(layers.tensor("splits.freqs", SCALES, 2 * SPLIT_REACH + 1))
+        extra = int(np.abs(self.condition).max())
+        hyper, state = Input(HYPER_GROUPS * HYPER_DIM, -STATE, STATE), Input(width, -STATE, STATE)
+        self.h_s = chained(
+            layers.unit("h_s.0", (hyper,), 4 * inner, 0, HIDDEN),
+            layers.unit("h_s.1", (Input(inner, 0, HIDDEN),), 4 * width, -STATE, STATE, extra),
         )
+        around = [(Input(2 * size * len(near), -FEATURE, FEATURE),) if near else () for _, near in _INTERLACE]
         self.dc = tuple(
-            (
-                self._unit(f"dc.{p}.hidden", [state, feature][: 2 if near else 1], 0, HIDDEN),
-                self._unit(f"dc.{p}.head", [(0, HIDDEN)], -FINE, FINE),
+            chained(
+                layers.unit(f"dc.{p}.hidden", (state, *around[p]), first, 0, HIDDEN),
+                layers.unit(f"dc.{p}.head", (Input(first, 0, HIDDEN),), 2 * size, -FINE, FINE),
             )
-            for p, (_, near) in enumerate(_INTERLACE)
+            for p in range(len(_INTERLACE))
         )
+        seen = [Input(feature_count(i), -FEATURE, FEATURE, kernel=3) for i in range(len(SLICES))]
         self.updates = tuple(
-            (
-                self._unit(f"update.{i}.hidden", [state, feature], 0, HIDDEN),
-                self._unit(f"update.{i}.out", [(0, HIDDEN)], -STATE, STATE, STATE),
+            chained(
+                layers.unit(f"update.{i}.hidden", (state._replace(kernel=3), seen[i - 1]), width, 0, HIDDEN),
+                layers.unit(f"update.{i}.out", (Input(width, 0, HIDDEN),), width, -STATE, STATE, STATE),
             )
-            for i in range(1, len(SLICES))
+            for i in count
         )
+        heads = [part.groups * OUTPUTS[part.dim] for part in SLICES]
         self.slices = tuple(
-            (
-                self._unit(f"slices.{i}.hidden", [state, feature], 0, HIDDEN, extra),
-                self._unit(f"slices.{i}.head", [(0, HIDDEN)], -FINE, FINE),
+            chained(
+                layers.unit(f"slices.{i}.hidden", (state, seen[i]), wide, 0, HIDDEN, extra),
+                layers.unit(f"slices.{i}.head", (Input(wide, 0, HIDDEN),), heads[i], -FINE, FINE),
             )
-            for i in range(1, len(SLICES))
+            for i in count
         )
+        near = {i: [Input(n, -FINE, FINE, 3) for n in (SLICES[min(i, 2)].start, SLICES[i].size)] for i in LINEAR}
         self.linear = {
-            i: self._unit(f"slices.{i}.linear", [(-FINE, FINE)] * 2, -FINE, FINE) for i in (1, 2, 3)
+            i: layers.unit(f"slices.{i}.linear", tuple(near[i]), SLICES[i].size, -FINE, FINE) for i in LINEAR
         }
-        query = (-QUERY, QUERY)
-        self.levels = {name: self._unit(f"levels.{name}", [query], -(1 << 20), 1 << 20) for name in ("pair", "quad", "octet", "half")}
+        self.levels = {
+            name: layers.unit(f"levels.{name}", (Input(n + FREE, -QUERY, QUERY),), symbols, -LOGIT, LOGIT)
+            for name, n, symbols in (
+                ("pair", 4, codebook(2).split + 1),
+                ("quad", 8, codebook(4).split + 1),
+                ("octet", 8, codebook(8).split + 1),
+                ("half", 4, codebook(4, zero=True).split + 1),
+            )
+        }
 
     def units(self) -> Iterator[Unit]:
         """All integer layers, in a fixed order."""
@@ -152,18 +176,6 @@ class Prior:
             yield from stage
         yield from self.linear.values()
         yield from self.levels.values()
-
-    def _get(self, name: str, shape: tuple[int, ...] | None = None) -> Ints:
-        tensor = self._tensors.get(name)
-        if tensor is None or (shape is not None and tensor.shape != shape):
-            raise ModelError(f"the model's tensor {name} is {'missing' if tensor is None else tensor.shape}, expected {shape or 'one'}")
-        return tensor
-
-    def _unit(self, name: str, ranges: list[tuple[int, int]], lo: int, hi: int, extra: int = 0) -> Unit:
-        convs = tuple(Conv(self._get(f"{name}.weight.{m}"), *between) for m, between in enumerate(ranges))
-        shift = self._get(f"{name}.shift")
-        top = extra << min(int(shift.max(initial=0)), 40)
-        return Unit(name, convs, self._get(f"{name}.bias"), shift, lo, hi, top)
 
     # ---- the schedule ----------------------------------------------------------------------------------------------
 
@@ -274,16 +286,16 @@ class Prior:
     # ---- symbols ---------------------------------------------------------------------------------------------------
 
     def _scalars(self, parameters: Scalars, picked: I64 | None, code: Code) -> I64:
-        numbers = _numbers(self.scalar_freqs, parameters.scale.ravel(), None if picked is None else picked.ravel(), code)
-        return numbers.reshape(parameters.scale.shape)
+        flat = None if picked is None else picked.ravel()
+        return _numbers(self.scalar_freqs, parameters.scale.ravel(), flat, code).reshape(parameters.scale.shape)
 
     def _groups(self, parameters: Groups, picked: I64 | None, code: Code) -> I64:
         """Flag, codeword, and where no codeword fits, halves and single numbers: (n, g, d) integers."""
         dim = parameters.dim
         flat = None if picked is None else picked.reshape(-1, dim)
         out = np.zeros((parameters.flag.size, dim), np.int64)
-        flags = code(frequencies_of_bit(parameters.flag.ravel()), None if flat is None else flat.any(axis=1).astype(np.int64))
-        rows = np.flatnonzero(flags)
+        nonzero = None if flat is None else flat.any(axis=1).astype(np.int64)
+        rows = np.flatnonzero(code(frequencies_of_bit(parameters.flag.ravel()), nonzero))
         query = parameters.query.reshape(len(out), -1)[rows]
         out[rows], split = self._words(dim, query, None if flat is None else flat[rows], code)
         rows, query, scale = rows[split], query[split], parameters.scale.reshape(len(out), dim)[rows[split]]
@@ -337,7 +349,7 @@ def _numbers(tables: Ints, scale: I64, numbers: I64 | None, code: Code) -> I64:
     """Single numbers: a symbol up to the table's reach, and what is beyond it by an Elias gamma code."""
     reach = tables.shape[1] // 2
     symbols = code(tables[scale], None if numbers is None else np.clip(numbers, -reach, reach) + reach)
-    out = symbols.astype(np.int64) - reach
+    out: I64 = symbols.astype(np.int64) - reach
     far = np.flatnonzero(np.abs(out) == reach)
     if len(far):
         beyond = None if numbers is None else np.minimum(np.abs(numbers[far]) - reach, (1 << 14) - 2)
@@ -349,7 +361,8 @@ def _gamma(n: int, numbers: I64 | None, code: Code) -> I64:
     """Elias gamma code of numbers in [0, 2^14 - 2]: p(length l) = 2^-(l+1), then l equally likely bits."""
     lengths = np.array([1 << (PRECISION - 1 - b) for b in range(13)] + [1 << (PRECISION - 13)])
     plus = None if numbers is None else numbers + 1
-    length = code(np.broadcast_to(lengths, (n, len(lengths))), None if plus is None else np.frexp(plus)[1].astype(np.int64) - 1)
+    digits = None if plus is None else np.frexp(plus)[1].astype(np.int64) - 1
+    length = code(np.broadcast_to(lengths, (n, len(lengths))), digits)
     out = np.ones(n, np.int64)
     flat = np.full(2, 1 << (PRECISION - 1))
     for bit in range(len(lengths) - 2, -1, -1):

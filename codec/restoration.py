@@ -2,20 +2,21 @@
 
     x_hat = x + step / 4 * shuffle(head(blocks(stem(u)))),      u = (x - mean of its 8x8 cell) / step
 
-A residual network on cells of 8x8 pixels (1/8 resolution), zero at the start of training, on top of the linear decoder, conditioned
-on the quantiser's step. It is part of the exact integer decoder, so checksums of pixels hold with it.
+A residual network on cells of 8x8 pixels (1/8 resolution), zero at the start of training, on top of the linear decoder,
+conditioned on the quantiser's step. It is part of the exact integer decoder, so checksums of pixels hold with it.
 """
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from codec import intnet
-from codec.errors import ModelError
-from codec.intnet import Conv, Unit
+from codec.intnet import Unit
+from codec.layers import Input, Layers, chained
 from codec.transform import BLOCK, FRACTION
 
 Ints = NDArray[np.integer[Any]]
@@ -27,37 +28,37 @@ ACTIVATION, HIDDEN = 127, 255  # clips, in 32nds
 HEAD_BITS = 10  # the head's outputs are in step / 2^HEAD_BITS
 HEAD = (1 << HEAD_BITS) * 8  # their clip
 RECIPROCAL_BITS = 20
+MOST_BLOCKS = 16
 
 
 class Restoration:
-    """The network of a model; `halo` is how many 16x16 blocks around a block it looks at."""
+    """The network of a model; `halo` is how many 16x16 blocks around a block it looks at.
 
-    def __init__(self, tensors: dict[str, Ints], steps: int) -> None:
-        self.blocks = sum(name.startswith("restore.block.") and name.endswith(".hidden.bias") for name in tensors)
-        missing = {"restore.condition", "restore.stem.bias", "restore.head.bias"} - set(tensors)
-        if missing:
-            raise ModelError(f"the model has no tensor {sorted(missing)[0]}")
-        width = len(tensors["restore.stem.bias"])
-        self.condition = tensors["restore.condition"].astype(np.int64)
-        if self.condition.shape != (steps, (self.blocks + 1) * width):
-            raise ModelError(f"the model's restore.condition has shape {self.condition.shape}")
+    Raises
+    ------
+    ModelError
+        Tensors that do not fit together, or sums that could be inexact.
+    """
+
+    def __init__(self, layers: Layers, steps: int) -> None:
+        width = layers.size("restore.stem.bias")
+        names = (f"restore.block.{i}.out.bias" for i in range(MOST_BLOCKS))
+        self.blocks = sum(1 for _ in takewhile(layers.has, names))
+        self.condition = layers.tensor("restore.condition", steps, (self.blocks + 1) * width).astype(np.int64)
         extra = int(np.abs(self.condition).max())
-
-        def unit(name: str, low: int, high: int, lo: int, hi: int, extra: int = 0) -> Unit:
-            try:
-                weight, bias, shift = (tensors[f"restore.{name}.{part}"] for part in ("weight.0", "bias", "shift"))
-            except KeyError as missing_tensor:
-                raise ModelError(f"the model has no tensor {missing_tensor}") from None
-            return Unit(name, (Conv(weight, low, high),), bias, shift, lo, hi, extra << min(int(shift.max()), 40))
-
-        a, h = ACTIVATION, HIDDEN
-        self.stem = unit("stem", -a, a, -a, a, extra)
+        seen = Input(CHANNELS, -ACTIVATION, ACTIVATION, kernel=3)
+        state, hidden = Input(width, -ACTIVATION, ACTIVATION), Input(width, 0, HIDDEN)
+        self.stem = layers.unit("restore.stem", (seen,), width, -ACTIVATION, ACTIVATION, extra)
         self.body = tuple(
-            (unit(f"block.{i}.hidden", -a, a, 0, h, extra), unit(f"block.{i}.out", 0, h, -a, a, a)) for i in range(self.blocks)
+            chained(
+                layers.unit(f"restore.block.{i}.hidden", (state._replace(kernel=3),), width, 0, HIDDEN, extra),
+                layers.unit(f"restore.block.{i}.out", (hidden,), width, -ACTIVATION, ACTIVATION, ACTIVATION),
+            )
+            for i in range(self.blocks)
         )
-        self.head = unit("head", -a, a, -HEAD, HEAD)
-        reach = sum((u.convs[0].weight.shape[1] // 2) for u in (self.stem, self.head, *(u for pair in self.body for u in pair)))
-        self.halo = -(-reach * CELL // BLOCK)
+        self.head = layers.unit("restore.head", (state,), CHANNELS, -HEAD, HEAD)
+        chained(self.stem, *(unit for pair in self.body for unit in pair), self.head)
+        self.halo = -(-(1 + self.blocks) * CELL // BLOCK)  # a cell for each kernel of 3
 
     def units(self) -> list[Unit]:
         """All integer layers, in a fixed order."""

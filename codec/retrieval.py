@@ -2,9 +2,9 @@
 
     k = argmin_k  w ||r - c_k||^2 + bits_k
 
-r is what the prior's mean leaves of the coefficients, in steps, and bits_k what the codeword costs here, flags and splits
-included. At high rates dD/dR of a uniform quantiser says w = 6 / ln 4 = 8.7 bits per squared step; a little less is better
-in practice, since a zero also makes its neighbours cheaper. Nothing here has to be exact.
+r is what the prior's mean leaves of the coefficients, in steps, and bits_k what the codeword costs here, flags and
+splits included. At high rates dD/dR of a uniform quantiser says w = 6 / ln 4 = 8.7 bits per squared step; a little less
+is better in practice, since a zero also makes its neighbours cheaper. Nothing here has to be exact.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from numpy.typing import NDArray
 from codec import intnet
 from codec.codebook import UNIT, codebook
 from codec.entropy import PRECISION, frequencies_of_bit
-from codec.intnet import Conv, Unit
-from codec.prior import HYPER_GROUPS, Groups, Ints, Pass, Prior, Scalars, half_queries
+from codec.layers import Input, Layers, chained
+from codec.prior import HYPER_GROUPS, Ints, Pass, Prior, Scalars, half_queries
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 
 WEIGHT = 7.0  # bits that a squared step is worth
 HYPER_UNIT = 32
+HYPER_FEATURES = 132  # 3 means, 29 coefficients, 16 groups of 4, 84 of 8
 HYPER_WORTH = 0.01 * HYPER_UNIT**2  # squared distance (in 32nds) that a bit of the hyper-latent is worth
 
 
@@ -72,7 +73,8 @@ class Retriever:
         rows = np.flatnonzero(book.index(np.rint(r).astype(np.int64)) == book.split)  # a split is only worth a try here
         if len(rows):
             if dim == 8:
-                parts, costs = self._words(4, half_queries(query[rows]), scale[rows].reshape(-1, 4), r[rows].reshape(-1, 4), half=True)
+                halves = half_queries(query[rows]), scale[rows].reshape(-1, 4), r[rows].reshape(-1, 4)
+                parts, costs = self._words(4, *halves, half=True)
             else:
                 parts, costs = self._numbers(self._split_bits, scale[rows], r[rows])
             costs = costs.reshape(len(rows), -1).sum(1) + bits[rows, -1]
@@ -87,7 +89,8 @@ class Retriever:
         near = np.rint(r).astype(np.int64)
         less = near - np.sign(near)
         costs = [
-            bits[scale, np.clip(k, -reach, reach) + reach] + self.weight * (r - k) ** 2 + _gamma_bits(k, reach) for k in (near, less)
+            bits[scale, np.clip(k, -reach, reach) + reach] + self.weight * (r - k) ** 2 + _gamma_bits(k, reach)
+            for k in (near, less)
         ]
         return np.where(costs[1] < costs[0], less, near), np.minimum(*costs)
 
@@ -95,24 +98,24 @@ class Retriever:
 class HyperEncoder:
     """h_a and the retrieval of the hyper-latent's codes: what the encoder tells in advance of a tile."""
 
-    def __init__(self, tensors: dict[str, Ints], prior: Prior) -> None:
+    def __init__(self, layers: Layers, prior: Prior) -> None:
         self.words = prior.hyper_words.astype(np.float64)
         self.bits = _bits(prior.hyper_freqs)
-        ranges = ((-(1 << 9), 1 << 9), (0, 1 << 12), (0, 1 << 12))
-        self.units = tuple(
-            Unit(
-                f"h_a.{i}", (Conv(tensors[f"h_a.{i}.weight.0"], low, high, 1 if i == 2 else 2),),
-                tensors[f"h_a.{i}.bias"], tensors[f"h_a.{i}.shift"], *((0, 1 << 12) if i < 2 else (-(1 << 12), 1 << 12)),
-            )
-            for i, (low, high) in enumerate(ranges)
-        )  # fmt: skip
+        wide, narrow = layers.size("h_a.0.bias"), layers.size("h_a.1.bias")
+        high = 1 << 12
+        self.units = chained(
+            layers.unit("h_a.0", (Input(HYPER_FEATURES, -(1 << 9), 1 << 9, kernel=3, stride=2),), wide, 0, high),
+            layers.unit("h_a.1", (Input(wide, 0, high, kernel=3, stride=2),), narrow, 0, high),
+            layers.unit("h_a.2", (Input(narrow, 0, high),), self.words[:, 0].size, -high, high),
+        )
 
     def __call__(self, y: F64, shape: tuple[int, int]) -> I64:
         """(h * w, 768) coefficients in steps -> (ceil(h/4) * ceil(w/4), 2) codes."""
         size = np.abs(y)
         means = np.clip(y[:, :3] / 16, -8, 8)
         fours, eights = (size[:, a:b].reshape(len(y), -1, d).mean(2) for a, b, d in ((32, 96, 4), (96, y.shape[1], 8)))
-        features = np.concatenate([means, np.log2(1 + size[:, 3:32]), np.log2(1 + 4 * np.concatenate([fours, eights], 1))], 1)
+        groups = np.concatenate([fours, eights], 1)
+        features = np.concatenate([means, np.log2(1 + size[:, 3:32]), np.log2(1 + 4 * groups)], 1)
         z = np.clip(np.rint(features * HYPER_UNIT), -(1 << 9), 1 << 9).reshape(*shape, -1)
         for unit in self.units:
             z = intnet.run(unit, z)

@@ -2,10 +2,11 @@
 
     y = A_H (x C) A_W^T          x = A_H^T y A_W C^T
 
-C holds three orthonormal colour axes (luma, orange-blue, green-magenta): within 0.1 degree the KLT of the training photos,
-and closed enough that grey pictures have exactly no chroma. A is the type-II fast LOT: a rotation across every block border
-(Malvar, *Signal Processing with Lapped Transforms*, 1992, section 4.4), then a DCT of each block. It is orthogonal, so
-squared error in y is squared error in x, and its basis functions overlap, so there are no block edges to see.
+C holds three orthonormal colour axes (luma, orange-blue, green-magenta): within 0.1 degree the KLT of the training
+photos, and in a closed form that gives grey pictures no chroma. A is the type-II fast LOT: a rotation across every
+block border (Malvar, *Signal Processing with Lapped Transforms*, 1992, section 4.4), then a DCT of each block. It is
+orthogonal, so squared error in y is squared error in x, and its basis functions overlap, so there are no block edges
+to see.
 
 Analysis runs in float64 and need not be exact. Synthesis is integer: the matrices are rounded to 2^-14, every product
 is carried in float64 below 2^53, and each stage is rounded to 2^-FRACTION grey levels.
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,12 +75,12 @@ def analysis(x: NDArray[np.uint8] | F64) -> F64:
     return y.reshape(h, BLOCK, w, BLOCK, 3).transpose(0, 2, 4, 1, 3).reshape(h, w, COEFFICIENTS)
 
 
-def synthesis(y: NDArray[np.int64], shape: tuple[int, int]) -> F64:
+def synthesis(y: NDArray[np.integer[Any]], shape: tuple[int, int]) -> F64:
     """Coefficients -> pixels, exactly the same integers on every machine.
 
     Parameters
     ----------
-    y : (h, w, 768) integers in 1/256 grey levels, |y| < 2^31
+    y : (h, w, 768) integers in 1/256 grey levels, |y| <= 2^23 (the sums are below 2^53 up to 2^31)
     shape : (h, w)
 
     Returns

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from codec.errors import CorruptStream, LimitExceeded, NotOurFormat, UnsupportedVersion
 from codec.intnet import Conv, Unit
+from codec.model import Model, unpack_model
 
 ROOT = Path(__file__).parents[1]
 REFUSAL = (NotOurFormat, UnsupportedVersion, CorruptStream, LimitExceeded)  # answers to bytes that are no whole file
@@ -94,3 +96,9 @@ def units(draw: st.DrawFn, widest: int = 40) -> tuple[Unit, list[np.ndarray], np
     lo, hi = sorted(int(v) for v in rng.integers(-(2**12), 2**12, 2))
     unit = Unit("drawn", tuple(convs), bias, shift, lo, hi, extra)
     return unit, [x.astype(unit.dtype) for x in maps], rng.integers(-extra, extra + 1, o)
+
+
+@functools.cache
+def conformance_model() -> Model:
+    """The tiny photo model of the conformance pack: quick, and frozen."""
+    return unpack_model((ROOT / "bitstreams" / "v1" / "conformance.egmm").read_bytes())

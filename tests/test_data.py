@@ -84,7 +84,7 @@ def test_whole_pictures_are_cut_to_blocks(photos):
 
 
 def test_a_missing_or_empty_folder_is_named(tmp_path):
-    with pytest.raises(DataError, match="no folder .*nowhere"):
+    with pytest.raises(DataError, match=r"no folder .*nowhere"):
         Photos(tmp_path / "nowhere")
     (tmp_path / "notes.txt").write_text("no picture")
     with pytest.raises(DataError, match="no pictures"):

@@ -30,7 +30,7 @@ def test_the_log_feature_is_the_table_of_the_formula():
 
 
 def test_a_flat_picture_is_nowhere_off_its_neighbours():
-    out = features.features_of_dc(torch.full((1, 3, 5, 4), 160.0), torch.ones(1, 1, 1, 1))
+    out = features.features_of_dc(torch.full((1, 3, 5, 4), 1600.0), torch.ones(1, 1, 1, 1))
     assert torch.equal(out[:, 3:], torch.zeros(1, 6, 5, 4))
     assert float(out[:, :3].min()) > 0
 

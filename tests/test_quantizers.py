@@ -14,6 +14,7 @@ from training.quantizers import (
     HopfieldStraightThrough,
     MovingAverage,
     RotationTrick,
+    _Rotate,
     association,
     energies,
     free_energy,
@@ -109,7 +110,8 @@ def test_a_price_moves_the_decision_as_the_formula_says():
     codebook, bits, mu = torch.tensor([[[0.0], [2.0]]]), torch.tensor([[1.0, 5.0]]), 0.1
     border = 1.0 + mu * (5.0 - 1.0) / 2.0
     z = torch.tensor([[[border - 1e-3], [border + 1e-3], [1.0]]])
-    for quantizer in (HopfieldStraightThrough(mu=mu), AnnealedHopfield(mu=mu), MovingAverage(1, 2, mu=mu), RotationTrick(mu)):
+    for method in METHODS:
+        quantizer = make_quantizer(method, groups=1, size=2, mu=mu)
         assert quantizer.eval()(z, codebook, bits).codes.tolist() == [[0, 1, 0]]
     assert RotationTrick(0.0).eval()(z, codebook, bits).codes.tolist() == [[1, 1, 0]]
 
@@ -210,8 +212,6 @@ def test_the_rotation_trick_survives_what_has_no_rotation():
     codebook = torch.tensor([[[1.0, 0.0], [0.0, 0.0]]])
     z = torch.tensor([[[-5.0, 0.0], [0.0, 0.0], [1e-30, 0.0]]], requires_grad=True)
     codes = torch.zeros(1, 3, dtype=torch.long)
-    from training.quantizers import _Rotate
-
     out = _Rotate.apply(z, codebook.gather(1, codes[..., None].expand(-1, -1, 2)))
     out.sum().backward()
     assert torch.equal(z.grad, torch.ones_like(z))

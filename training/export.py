@@ -1,23 +1,29 @@
 """Float networks -> the integer tensors of a model file.
 
-Activations keep the scale they were trained with (1/32). A weight becomes round(w 2^k), one k for each output channel of a
-layer, the largest with which every weight of the channel fits into 8 bits (or `bits`); the sums are shifted back by k.
-Whatever a head means (logits in nats, scales on a log axis) is folded into its weights, so that the decoder only ever
-sees integers in the units of codec/prior.py.
+Activations keep the scale they were trained with (1/32). A weight becomes round(w 2^k), one k for each output channel
+of a layer, the largest with which every weight of the channel fits into 8 bits (or `bits`); the sums are shifted back
+by k. Whatever a head means (logits in nats, scales on a log axis) is folded into its weights, so that the decoder only
+ever sees integers in the units of codec/prior.py.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from codec import photo
 from codec.codebook import SLICES, UNIT
 from codec.entropy import LOGIT_UNIT, TOTAL
-from codec.prior import FREE, REACH, SCALES, SPLIT_REACH, STEPS
+from codec.errors import ModelError
+from codec.model import pack_model
+from codec.prior import FREE, REACH, SCALES, SPLIT_REACH, STEP_UNIT, STEPS
 from codec.restoration import HEAD_BITS
+from training import engine
+from training.networks import LARGEST_STEP, OCTAVES
 
 Floats = NDArray[np.floating[Any]]
 Tensors = dict[str, NDArray[np.int64]]
@@ -31,10 +37,43 @@ LARGEST_SHIFT = 24
 SMALLEST_SCALE, LARGEST_SCALE = 0.05, 80.0  # of the logistic distributions, in steps
 
 
-def layer(name: str, weights: list[Floats], bias: Floats, gain: Floats | float = 1.0, unit: float = ACTIVATION, bits: int = 8) -> Tensors:
-    """Integer tensors of a unit: several convolutions (O, I, kh, kw) with inputs in 1/ACTIVATION, outputs in 1/(unit gain).
+def photo_model(prior: dict[str, Floats], synthesis: dict[str, Floats], **facts: Any) -> bytes:
+    """The model file of trained networks.
 
-    gain (O,) : what an output is multiplied with before it is rounded, besides `unit`
+    Parameters
+    ----------
+    prior, synthesis : states of training.networks.Prior and Synthesis, arrays by name
+    facts : for the card, such as name, description, licence, training data
+
+    Raises
+    ------
+    ModelError
+        Weights so large that sums could be inexact, or two engines, numpy and torch, that do not compute the same.
+    """
+    tensors = prior_tensors(prior) | restoration_tensors(synthesis) | {"steps": steps()}
+    built = photo.build(tensors)
+    if (found := photo.self_test(built)) != (expected := photo.self_test(built, engine)):
+        raise ModelError(f"the self-test gives {found} in numpy and {expected} in torch")
+    return pack_model(photo.card(built, **facts), tensors)
+
+
+def steps() -> NDArray[np.int64]:
+    """(64,) steps of the quantiser in 1/16 grey levels, as training.networks.step_of has them."""
+    t = np.arange(STEPS) / (STEPS - 1)
+    return np.rint(STEP_UNIT * LARGEST_STEP * 2 ** (-OCTAVES * t)).astype(np.int64)
+
+
+def layer(
+    name: str, weights: list[Floats], bias: Floats, gain: Floats | float = 1.0, unit: float = ACTIVATION, bits: int = 8
+) -> Tensors:
+    """Integer tensors of a unit with inputs in 1/ACTIVATION and outputs in 1/(unit gain).
+
+    Parameters
+    ----------
+    weights : one (O, I, kh, kw) for each input map
+    bias : (O,)
+    gain : (O,), what an output is multiplied with before it is rounded, besides `unit`
+    bits : of a weight
     """
     ratio = np.broadcast_to(np.asarray(gain, np.float64) * unit / ACTIVATION, bias.shape)
     scaled = [w.astype(np.float64) * ratio[:, None, None, None] for w in weights]
@@ -62,14 +101,14 @@ def logistic_tables(reach: int) -> NDArray[np.int64]:
 def frequencies(p: Floats) -> NDArray[np.int64]:
     """(n, K) probabilities -> integers >= 1 that add up to 2^16."""
     k = p.shape[1]
-    f = 1 + np.floor(p / p.sum(axis=1, keepdims=True) * (TOTAL - k)).astype(np.int64)
+    f: NDArray[np.int64] = 1 + np.floor(p / p.sum(axis=1, keepdims=True) * (TOTAL - k)).astype(np.int64)
     f[np.arange(len(f)), p.argmax(axis=1)] += TOTAL - f.sum(axis=1)
     return f
 
 
 def prior_tensors(state: dict[str, Floats]) -> Tensors:
     """All tensors of codec.prior.Prior, from the state of training.networks.Prior (arrays by name)."""
-    get = lambda name: np.asarray(state[name], np.float64)  # noqa: E731
+    get = _reader(state)
     width, hidden = len(get("update.0.conv.bias")), len(get("slices.0.context.bias"))
     out: Tensors = {"order": get("order").astype(np.int64)}
     t = np.arange(STEPS) / (STEPS - 1)
@@ -88,16 +127,19 @@ def prior_tensors(state: dict[str, Floats]) -> Tensors:
         gain = np.array([16.0 if p == 0 else 4.0] * 3 + [0.5] * 3)
         unit = np.array([UNIT] * 3 + [SCALES - 1] * 3)
         shift = np.array([0.0] * 3 + [1.0] * 3)  # the scale is 0.5 o + 0.5
-        out |= layer(f"dc.{p}.head", [get(f"dc.{p}.2.weight")[:, :, None, None]], get(f"dc.{p}.2.bias") + shift, gain * unit, 1.0)
+        weight, bias = get(f"dc.{p}.2.weight")[:, :, None, None], get(f"dc.{p}.2.bias") + shift
+        out |= layer(f"dc.{p}.head", [weight], bias, gain * unit, 1.0)
     for i in range(len(SLICES) - 1):
         u, s = f"update.{i}", f"slices.{i}"
-        out |= layer(f"update.{i + 1}.hidden", [get(f"{u}.conv.weight"), get(f"{u}.embed.weight")], get(f"{u}.conv.bias"))
+        parts = [get(f"{u}.conv.weight"), get(f"{u}.embed.weight")]
+        out |= layer(f"update.{i + 1}.hidden", parts, get(f"{u}.conv.bias"))
         out |= layer(f"update.{i + 1}.out", [get(f"{u}.out.weight")], get(f"{u}.out.bias"))
         parts = [get(f"{s}.context.weight"), get(f"{s}.partial.weight")]
         out |= layer(f"slices.{i + 1}.hidden", parts, get(f"{s}.context.bias"))
         gains, groups = _gains(SLICES[i + 1].dim), SLICES[i + 1].groups
-        weight, bias = (get(f"{s}.head.{n}").reshape(groups, -1, *tail)[:, : len(gains)] for n, tail in (("weight", (hidden, 1, 1)), ("bias", ())))
-        out |= layer(f"slices.{i + 1}.head", [weight.reshape(-1, hidden, 1, 1)], bias.reshape(-1), np.tile(gains, groups), 1.0)
+        weight = get(f"{s}.head.weight").reshape(groups, -1, hidden)[:, : len(gains)].reshape(-1, hidden, 1, 1)
+        bias = get(f"{s}.head.bias").reshape(groups, -1)[:, : len(gains)].reshape(-1)
+        out |= layer(f"slices.{i + 1}.head", [weight], bias, np.tile(gains, groups), 1.0)
         if f"{s}.linear.weight" in state:
             w = get(f"{s}.linear.weight")
             w[:, :3] -= w[:, :3].mean(axis=(2, 3), keepdims=True)
@@ -109,7 +151,6 @@ def prior_tensors(state: dict[str, Floats]) -> Tensors:
         bias = get(f"levels.{level}.bias") / math.log(2)
         out[f"levels.{level}.bias"] = np.rint(bias * LOGIT_UNIT * (1 << bits)).astype(np.int64)
         out[f"levels.{level}.shift"] = np.full(len(bias), bits, np.int64)
-    assert hidden == len(out["slices.1.hidden.bias"])
     return out
 
 
@@ -120,6 +161,10 @@ def _gains(dim: int) -> Floats:
     shaped = dim * (1 if dim == 8 else 2)
     flag, mean = LOGIT_UNIT / math.log(2), [2.0 * UNIT] * 2 if dim == 2 else []
     return np.array([flag, *[QUERY_UNIT] * shaped, *[SCALES - 1] * dim, *[QUERY_UNIT] * FREE, *mean], np.float64)
+
+
+def _reader(state: dict[str, Floats]) -> Callable[[str], Floats]:
+    return lambda name: np.array(state[name], np.float64)
 
 
 def _linear(name: str, weights: list[Floats]) -> Tensors:
@@ -140,8 +185,9 @@ def _condition(state: dict[str, Floats], t: Floats) -> Floats:
 
 def restoration_tensors(state: dict[str, Floats]) -> Tensors:
     """All tensors of codec.restoration.Restoration, from the state of training.networks.Synthesis."""
-    get = lambda name: np.asarray(state[name], np.float64)  # noqa: E731
-    out: Tensors = {"restore.condition": np.rint(_condition(state, np.arange(STEPS) / (STEPS - 1)) * ACTIVATION).astype(np.int64)}
+    get = _reader(state)
+    condition = _condition(state, np.arange(STEPS) / (STEPS - 1))
+    out: Tensors = {"restore.condition": np.rint(condition * ACTIVATION).astype(np.int64)}
     out |= layer("restore.stem", [get("stem.weight")], get("stem.bias"))
     for i in range(sum(name.endswith(".conv.bias") for name in state)):
         out |= layer(f"restore.block.{i}.hidden", [get(f"blocks.{i}.conv.weight")], get(f"blocks.{i}.conv.bias"))

@@ -37,7 +37,10 @@ def scale_of(parameter: Tensor) -> Tensor:
 
 
 def logistic_bits(k: Tensor, scale: Tensor, reach: float) -> Tensor:
-    """Bits of integers k, as floats, under a logistic around 0; all numbers from +-reach outwards share one symbol."""
+    """Bits of integers k, as floats, under a logistic around 0.
+
+    From +-reach outwards all numbers share a symbol; here they pay for their own tail, which is a little more.
+    """
     inverse = 1 / scale
     end = torch.full_like(k, SATURATION)
     upper = torch.where(k >= reach, end, ((k + 0.5) * inverse).clamp(-SATURATION, SATURATION))
@@ -96,11 +99,18 @@ class Levels(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.pair = Level(2, signed=True)
-        self.quad = Level(4, signed=True)
-        self.octet = Level(8, signed=False)  # in eights, signs are as good as random
-        self._half = [Level(4, signed=False, zero=True)]  # in a list, since nn.Module.half is a method already;
-        self._modules["half"] = self._half[0]  # this registers its parameters under that name
+        self._modules |= {  # not as attributes: nn.Module has a method half() already
+            "pair": Level(2, signed=True),
+            "quad": Level(4, signed=True),
+            "octet": Level(8, signed=False),  # in eights, signs are as good as random
+            "half": Level(4, signed=False, zero=True),
+        }
+
+    def level(self, name: str) -> Level:
+        """`pair`, `quad`, `octet`, or `half` for the fours of a split eight."""
+        level = self._modules[name]
+        assert isinstance(level, Level)
+        return level
 
     def bits(self, code: Tensor, query: Tensor, scale: Tensor) -> Tensor:
         """Bits (n,) of non-zero vectors.
@@ -112,15 +122,14 @@ class Levels(nn.Module):
         scale : (n, d) parameters 0..1 of the logistics of single numbers
         """
         dimension = code.shape[1]
-        level = {2: self.pair, 4: self.quad, 8: self.octet}[dimension]
-        bits, split = level.bits(code, query)
+        bits, split = self.level({2: "pair", 4: "quad", 8: "octet"}[dimension]).bits(code, query)
         row = split.nonzero()[:, 0]  # of the vector that each rest belongs to
         code, query, scale = code[split], query[split], scale[split]
         if dimension == 8 and len(row):
             row = row.repeat_interleave(2)
             query = torch.cat([query[:, :8].reshape(-1, 4), query[:, 8:].repeat_interleave(2, 0)], 1)
             code, scale = code.reshape(-1, 4), scale.reshape(-1, 4)
-            more, split = self._half[0].bits(code, query)
+            more, split = self.level("half").bits(code, query)
             bits = bits.index_add(0, row, more)
             row, code, scale = row[split], code[split], scale[split]
         if len(row):

@@ -1,0 +1,60 @@
+"""Engram: a learned image codec that decodes to the same pixels on every machine.
+
+    data = codec.compress(pixels, quality=75)     # uint8, (H, W) or (H, W, 3), alpha last -> bytes of an .egm file
+    image = codec.decompress(data)                # image.pixels, image.colour, image.alpha, image.icc, image.exif
+"""  # fmt: skip
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from codec import errors
+from codec.errors import *  # noqa: F403
+from codec.limits import Limits
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from codec.model import Model, load_model, models
+    from codec.pixels import Image
+
+__all__ = ["Image", "Limits", "Model", "compress", "decompress", "load_model", "models", *errors.__all__]
+_LATER = {"Image": "pixels", "Model": "model", "load_model": "model", "models": "model"}  # all that needs numpy
+
+
+def compress(
+    image: Image | NDArray[Any],
+    *,
+    quality: float = 75,
+    target_bpp: float | None = None,
+    target_psnr: float | None = None,
+    model: str | Path | Model = "photo",
+    effort: int = 5,
+    threads: int = 0,
+) -> bytes:
+    """Picture -> file: at a quality of 0 .. 100, or the best within `target_bpp`, or the smallest of `target_psnr`."""
+    from codec.image import encode, encode_to_target
+    from codec.model import Model, load_model
+    from codec.pixels import Image
+
+    picture = image if isinstance(image, Image) else Image.of(image)
+    chosen = model if isinstance(model, Model) else load_model(model)
+    if target_bpp is target_psnr is None:
+        return encode(picture, chosen, quality=quality, effort=effort, threads=threads)
+    return encode_to_target(picture, chosen, bpp=target_bpp, psnr=target_psnr, effort=effort, threads=threads)
+
+
+def decompress(data: bytes, *, model: Model | None = None, limits: Limits | None = None, threads: int = 0) -> Image:
+    """File -> picture. Whatever the bytes are, nothing but a `CodecError` is raised."""
+    from codec.image import decode
+
+    return decode(data, model=model, limits=limits or Limits(), threads=threads)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'codec' has no attribute {name!r}")
+    return getattr(import_module(f"codec.{_LATER[name]}"), name)
