@@ -166,7 +166,7 @@ def _encode(
     height, width, channels = image.colour.shape
     boxes = list(_boxes(height, width))
     canvas = Canvas(built, height, width, channels)
-    jobs = ((box, partial(_encode_box, built, image.colour, box, step_index)) for box in boxes)
+    jobs = ((box, partial(_encode_box, built, image.colour, box, step_index, effort)) for box in boxes)
     chunks = []
     for done, (box, (payload, y)) in enumerate(_in_order(jobs, threads, len(boxes)), 1):
         chunks.append(Chunk("T", payload))
@@ -181,8 +181,10 @@ def _encode(
     return pack(header, chunks), canvas.colour
 
 
-def _encode_box(built: Photo, colour: U8, box: Box, step_index: int) -> tuple[bytes, NDArray[np.int64]]:
-    return encode_tile(built, _coefficients(colour, box), step_index)
+def _encode_box(
+    built: Photo, colour: U8, box: Box, step_index: int, effort: int
+) -> tuple[bytes, NDArray[np.int64]]:
+    return encode_tile(built, _coefficients(colour, box), step_index, effort)
 
 
 class Canvas:

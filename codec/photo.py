@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from codec import entropy, intnet
+from codec import entropy, intnet, transform
 from codec.errors import CorruptStream, ModelError
 from codec.layers import Layers
 from codec.model import Model
 from codec.prior import STEPS, Prior
 from codec.restoration import Restoration
-from codec.retrieval import WEIGHT, HyperEncoder, Retriever
+from codec.retrieval import HyperEncoder, Retriever, Rounding
 from codec.transform import COEFFICIENTS
 
 F64 = NDArray[np.float64]
@@ -95,21 +95,31 @@ def self_test(built: Photo, engine: Any = None) -> str:
     return digest.hexdigest()
 
 
-def encode_tile(built: Photo, y: F64, step_index: int, weight: float = WEIGHT) -> tuple[bytes, I64]:
+def encode_tile(built: Photo, y: F64, step_index: int, effort: int = 5) -> tuple[bytes, I64]:
     """Code a tile.
 
     Parameters
     ----------
     y : (h, w, 768) coefficients in grey levels, as transform.analysis gives them
     step_index : quality in [0, 64)
-    weight : bits that a squared step is worth, see retrieval.py
+    effort : 1 .. 9; up to 3 codes are rounded with a dead zone, from 4 retrieved under the prior's tables, and from 7
+        in several sweeps, each asking for what the restoration did not repair after the one before
 
     Returns
     -------
     payload, and the coefficients (h, w, 768) that a decoder gets, in 1/256 grey levels
     """
-    h, w, _ = y.shape
     step = int(built.steps[step_index])
+    target = y
+    for sweep in range(max(1, effort - 5)):
+        if sweep:
+            target = y - _repaired(built, decoded, step_index, step)
+        payload, decoded = _code(built, target, step_index, step, Rounding if effort < 4 else Retriever)
+    return bytes([step_index]) + payload, decoded
+
+
+def _code(built: Photo, y: F64, step_index: int, step: int, chooser: type[Rounding | Retriever]) -> tuple[bytes, I64]:
+    h, w, _ = y.shape
     scaled = y.reshape(h * w, -1)[:, built.order] * (16 / step)
     encoder = entropy.Encoder()
 
@@ -118,8 +128,15 @@ def encode_tile(built: Photo, y: F64, step_index: int, weight: float = WEIGHT) -
         return symbols
 
     hyper = built.hyper(scaled, (h, w))
-    values = built.prior.walk(hyper, (h, w), step_index, step, Retriever(built.prior, scaled, weight), code)
-    return bytes([step_index]) + encoder.getvalue(), dequantise(built, values, (h, w), step)
+    values = built.prior.walk(hyper, (h, w), step_index, step, chooser(built.prior, scaled), code)
+    return encoder.getvalue(), dequantise(built, values, (h, w), step)
+
+
+def _repaired(built: Photo, decoded: I64, step_index: int, step: int) -> F64:
+    """What the restoration adds to a tile, as coefficients in grey levels."""
+    linear = transform.synthesis(decoded, decoded.shape[:2])
+    added = built.restoration(linear, step_index, step) - linear
+    return transform.analysis(added * 2.0**-transform.FRACTION + transform.GREY)
 
 
 def decode_tile(built: Photo, payload: bytes, shape: tuple[int, int]) -> tuple[int, I64]:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 BLOCK = 16
 COEFFICIENTS = 3 * BLOCK * BLOCK
 MATRIX_BITS = 14
+GREY = 127.5  # taken off before the transform
 FRACTION = 6  # bits after the point between the stages of the synthesis
 
 F64 = NDArray[np.float64]
@@ -65,7 +66,7 @@ def analysis(x: NDArray[np.uint8] | F64) -> F64:
     -------
     (h, w, 768) float64, in grey levels: colour axis, vertical frequency, horizontal frequency, the last one fastest
     """
-    y = (x - 127.5) @ colour_axes()
+    y = (x - GREY) @ colour_axes()
     rotation, basis = border_rotation(), dct(BLOCK)
     for axis in (0, 1):
         y = np.moveaxis(y, axis, 0)

@@ -22,7 +22,6 @@ from codec.model import Model, unpack_model
 from codec.pixels import Image
 from tools.streams import Bad, invalid, valid
 from tools.synthetic import picture
-from tools.tiny_model import tiny_model
 
 __all__ = ["FOLDER", "fingerprint", "main", "pack", "sizes"]
 
@@ -56,6 +55,8 @@ def pack(folder: Path = FOLDER) -> Manifest:
     """Complete the pack in a folder; returns the whole manifest."""
     manifest: Manifest = tomllib.loads((folder / MANIFEST).read_text()) if (folder / MANIFEST).exists() else {}
     if "model" not in manifest:
+        from tools.tiny_model import tiny_model  # brings torch
+
         manifest["model"] = [_frozen(folder, MODEL, tiny_model())]
     model = unpack_model((folder / MODEL).read_bytes())
     _add(manifest, "valid", folder, model, {name: make(model) for name, make in valid().items()})

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codec import entropy, photo
+from codec.codebook import codebook
 from codec.container import Chunk, Header, Kind, pack, unpack
 from codec.errors import (
     ChecksumMismatch,
@@ -31,7 +32,7 @@ from codec.errors import (
 from codec.image import Canvas, digest, encode
 from codec.model import Model
 from codec.pixels import Image
-from codec.prior import HYPER_GROUPS, HYPER_WORDS, Pass
+from codec.prior import HYPER_GROUPS, HYPER_WORDS, REACH, Pass
 from tools.synthetic import picture
 
 __all__ = ["Bad", "forced", "invalid", "valid"]
@@ -73,6 +74,7 @@ def valid() -> dict[str, Make]:
     made["chunks-first"] = _chunks_first
     for name, scale in (("small", 1.0), ("words", 2.0), ("splits", 8.0), ("escapes", 300.0), ("extreme", 20000.0)):
         made[f"forced-{name}"] = partial(forced, shape=(3, 5), step_index=40, scale=scale, seed=5)
+    made["forced-all"] = partial(forced, shape=(7, 9), step_index=30, scale=0.0, seed=4)
     made["forced-clip"] = partial(forced, shape=(2, 2), step_index=0, scale=20000.0, seed=6)
     made["forced-tall"] = partial(forced, shape=(33, 1), step_index=63, scale=3.0, seed=7)
     return made
@@ -104,7 +106,10 @@ def _chunks_first(model: Model) -> bytes:
 
 
 def forced(model: Model, *, shape: tuple[int, int], step_index: int, scale: float, seed: int) -> bytes:
-    """A tile of random codes that follow no picture: most are 0, the others grow with `scale` up to the largest."""
+    """A tile of random codes that follow no picture.
+
+    scale : most codes are 0, the others grow with it up to the largest; or 0 for all codewords alike
+    """
     built, rng, coder = photo.photo(model), np.random.default_rng(seed), entropy.Encoder()
     n = -(-shape[0] // 4) * -(-shape[1] // 4)
     hyper = rng.integers(0, HYPER_WORDS, (n, HYPER_GROUPS))
@@ -112,6 +117,9 @@ def forced(model: Model, *, shape: tuple[int, int], step_index: int, scale: floa
 
     def choose(now: Pass) -> NDArray[np.int64]:
         size = now.parameters.mean.shape
+        if scale == 0:
+            words = codebook(size[2]).words if len(size) == 3 else np.arange(-REACH, REACH + 1)
+            return words[rng.integers(0, len(words), size[:2])]
         numbers = np.rint(scale * rng.standard_normal(size) ** 3).astype(np.int64)
         kept = rng.random((*size[:2], *[1] * (len(size) - 2))) < 0.3
         return np.where(kept & (rng.random(size) < 0.4), np.clip(numbers, -16000, 16000), 0)

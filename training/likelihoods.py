@@ -70,6 +70,7 @@ class Level(nn.Module):
     """
 
     fixed: Tensor
+    words: Tensor
 
     def __init__(self, dimension: int, *, signed: bool, zero: bool = False) -> None:
         super().__init__()
@@ -80,6 +81,7 @@ class Level(nn.Module):
         if signed:
             features.append(torch.cat([words, torch.zeros_like(split)]))
         symbols = len(words) + 1
+        self.register_buffer("words", words, persistent=False)
         self.register_buffer("fixed", torch.cat([*features, torch.zeros(symbols, FREE)], 1))  # (K + 1, F)
         self.key = nn.Parameter(torch.randn_like(self.fixed) * KEY_NOISE)
         self.bias = nn.Parameter(torch.zeros(symbols))
@@ -112,8 +114,12 @@ class Levels(nn.Module):
         assert isinstance(level, Level)
         return level
 
-    def bits(self, code: Tensor, query: Tensor, scale: Tensor) -> Tensor:
-        """Bits (n,) of non-zero vectors.
+    def of(self, dimension: int) -> Level:
+        """The level that groups of a dimension start at."""
+        return self.level({2: "pair", 4: "quad", 8: "octet"}[dimension])
+
+    def bits(self, code: Tensor, query: Tensor, scale: Tensor) -> tuple[Tensor, int]:
+        """Bits (n,) of non-zero vectors, and the number of symbols that say them, escapes beyond a table not counted.
 
         Parameters
         ----------
@@ -121,18 +127,19 @@ class Levels(nn.Module):
         query : (n, F)
         scale : (n, d) parameters 0..1 of the logistics of single numbers
         """
-        dimension = code.shape[1]
-        bits, split = self.level({2: "pair", 4: "quad", 8: "octet"}[dimension]).bits(code, query)
+        dimension, symbols = code.shape[1], len(code)
+        bits, split = self.of(dimension).bits(code, query)
         row = split.nonzero()[:, 0]  # of the vector that each rest belongs to
         code, query, scale = code[split], query[split], scale[split]
         if dimension == 8 and len(row):
             row = row.repeat_interleave(2)
             query = torch.cat([query[:, :8].reshape(-1, 4), query[:, 8:].repeat_interleave(2, 0)], 1)
             code, scale = code.reshape(-1, 4), scale.reshape(-1, 4)
+            symbols += len(code)
             more, split = self.level("half").bits(code, query)
             bits = bits.index_add(0, row, more)
             row, code, scale = row[split], code[split], scale[split]
         if len(row):
             single = logistic_bits(code, scale_of(scale), SPLIT_REACH) + gamma_bits(code, SPLIT_REACH)
             bits = bits.index_add(0, row, single.sum(1))
-        return bits
+        return bits, symbols + code.numel()

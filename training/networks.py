@@ -37,14 +37,14 @@ from training.features import (
 )
 from training.likelihoods import Levels
 from training.quantizers import HopfieldStraightThrough, Quantised, Quantizer
-from training.slices import DC, DcSlice, Slice
+from training.retrieval import Choice
+from training.slices import DC, CodedSlice, DcSlice, ScalarSlice, Slice
 from training.usage import Usage
 
-__all__ = ["LARGEST_STEP", "OCTAVES", "Coded", "Prior", "Synthesis", "Thresholds", "step_of"]
+__all__ = ["LARGEST_STEP", "OCTAVES", "Coded", "Prior", "Synthesis", "step_of"]
 
 COEFFICIENTS = SLICES[-1].stop
 LARGEST_STEP, OCTAVES = 204.0, 4.25  # steps in grey levels: LARGEST_STEP at quality 0, OCTAVES below it at quality 1
-Thresholds = dict[int, float]  # dimension of a group -> threshold; see `training.slices.quantise`
 
 CONDITION_HIDDEN, HYPER_HIDDEN = 64, 64
 HYPER_ENCODER = (96, 64)
@@ -73,12 +73,14 @@ class Coded:
     y_hat : (B, 768, h, w), in steps
     auxiliary : scalar, losses of what the rate does not train: some predicted means, the codebook of the hyper-latent
     hyper : the hyper-latent
+    symbols : that the range coder is given for all of it
     """
 
     bits: Tensor
     y_hat: Tensor
     auxiliary: Tensor
     hyper: Quantised
+    symbols: int
 
 
 class Prior(nn.Module):
@@ -90,6 +92,7 @@ class Prior(nn.Module):
     hidden : channels of a slice's hidden layer
     order : (768,) int64, the transform's coefficients in the order of coding; a part of the model that is not used here
     quantizer : of the hyper-latent
+    scalar : the control, which codes groups as numbers; the codec has no use for it
 
     Notes
     -----
@@ -99,7 +102,12 @@ class Prior(nn.Module):
     order: Tensor
 
     def __init__(
-        self, width: int = 128, hidden: int = 128, order: Tensor | None = None, quantizer: Quantizer | None = None
+        self,
+        width: int = 128,
+        hidden: int = 128,
+        order: Tensor | None = None,
+        quantizer: Quantizer | None = None,
+        scalar: bool = False,
     ) -> None:
         super().__init__()
         self.width, self.hidden = width, hidden
@@ -125,17 +133,17 @@ class Prior(nn.Module):
         )
         self.dc = DcSlice(width)
         self.update = nn.ModuleList(Update(width, feature_count(i)) for i in range(len(SLICES) - 1))
-        self.slices = nn.ModuleList(Slice(i, width, hidden) for i in range(1, len(SLICES)))
+        kind = ScalarSlice if scalar else Slice
+        self.slices = nn.ModuleList(kind(i, width, hidden) for i in range(1, len(SLICES)))
         self.levels = Levels()
 
-    def forward(self, y: Tensor, t: Tensor, thresholds: Thresholds) -> Coded:
+    def forward(self, y: Tensor, t: Tensor, choice: Choice) -> Coded:
         """Code a batch.
 
         Parameters
         ----------
         y : (B, 768, h, w), the transform in steps, in the model's order
         t : (B,), quality 0..1
-        thresholds : for groups of 1, 2, 4 and 8
         """
         b, _, h, w = y.shape
         gains = self.condition(quality_features(t))
@@ -145,17 +153,17 @@ class Prior(nn.Module):
 
         dc_bits, dc = self.dc(y[:, :DC], state)
         bits, decoded, auxiliary = [z_bits, dc_bits], [dc], ENERGY_WEIGHT * hyper.energy
+        symbols = hyper.codes.numel() + dc.numel()
         features = features_of_dc(dc, step_of(t)[:, None, None, None])
         for i, part in enumerate(SLICES[1:], 1):
             state = self.update[i - 1](state, features)
             target, lower = y[:, part.start : part.stop], torch.cat(decoded[:2], 1)
-            coded = self.slices[i - 1](target, state, of_slices[:, i], lower, self.levels, thresholds[part.dim])
-            slice_bits, values, miss = coded
-            bits.append(slice_bits)
-            decoded.append(values)
-            auxiliary = auxiliary + REGRESSION_WEIGHT * miss
-            features = features_of(i, values)
-        return Coded(torch.stack(bits, 1), torch.cat(decoded, 1) / UNIT, auxiliary, hyper)
+            coded: CodedSlice = self.slices[i - 1](target, state, of_slices[:, i], lower, self.levels, choice)
+            bits.append(coded.bits)
+            decoded.append(coded.decoded)
+            auxiliary, symbols = auxiliary + REGRESSION_WEIGHT * coded.miss, symbols + coded.symbols
+            features = features_of(i, coded.decoded)
+        return Coded(torch.stack(bits, 1), torch.cat(decoded, 1) / UNIT, auxiliary, hyper, symbols)
 
     def hyper(self, y: Tensor) -> tuple[Quantised, Tensor, Tensor]:
         """Latent -> hyper-latent, the same decoded (B, 8, ceil(h/4), ceil(w/4)), and its bits (B,)."""

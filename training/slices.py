@@ -3,6 +3,7 @@
     slice 0       block means, interlaced in five passes: each around the mean of its known neighbours, corrected
     slice 1       numbers around a predicted mean, in two checkerboard passes
     slices 2..6   groups of 2, 4 and 8: a flag, then a codeword by its query's association with the keys
+    the control   the same slices, all numbers: what is lost or won without groups
 
 Schedule and layout are those of `codec.prior.Prior`. Decoded values are whole numbers of step / UNIT, as floats.
 """
@@ -10,6 +11,7 @@ Schedule and layout are those of `codec.prior.Prior`. Decoded values are whole n
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,8 +21,9 @@ from codec.codebook import SLICES, UNIT
 from codec.prior import FREE, REACH
 from training.features import Rectify, feature_count, features_of, log_feature, rectified, signed_feature
 from training.likelihoods import Levels, gamma_bits, logistic_bits, scale_of
+from training.retrieval import Choice, quantise, retrieve, retrieve_numbers
 
-__all__ = ["HEAD", "DcSlice", "Slice", "checkerboard", "interlace", "quantise"]
+__all__ = ["HEAD", "CodedSlice", "DcSlice", "ScalarSlice", "Slice", "checkerboard", "interlace"]
 
 DC = SLICES[0].size  # the mean of a block on each colour axis
 DC_HIDDEN = 64
@@ -49,9 +52,21 @@ NEIGHBOURS: tuple[tuple[tuple[int, int], ...], ...] = (
 Positions = tuple[Tensor, Tensor]  # rows, columns (n,)
 
 
-def quantise(r: Tensor, threshold: float | Tensor) -> Tensor:
-    """Integers around 0. The threshold is added to |r| before it is cut: 1/2 is rounding, less makes a dead zone."""
-    return torch.sign(r) * torch.floor(r.abs() + threshold)
+class CodedSlice(NamedTuple):
+    """What coding a slice, or one of its passes, costs, and what is decoded.
+
+    Attributes
+    ----------
+    bits : (B,)
+    decoded : (B, size, h, w); of a pass (B, n, groups, dimension)
+    miss : scalar, mean |y - mean| where the rate does not train the mean, else 0
+    symbols : that the range coder is given, escapes beyond a table's reach not counted
+    """
+
+    bits: Tensor
+    decoded: Tensor
+    miss: Tensor
+    symbols: int
 
 
 def to_units(y: Tensor) -> Tensor:
@@ -195,8 +210,8 @@ class Slice(nn.Module):
         self.head.bias = nn.Parameter(bias.flatten())
 
     def forward(
-        self, y: Tensor, state: Tensor, condition: Tensor, lower: Tensor, levels: Levels, threshold: float
-    ) -> tuple[Tensor, Tensor, Tensor]:
+        self, y: Tensor, state: Tensor, condition: Tensor, lower: Tensor, levels: Levels, choice: Choice
+    ) -> CodedSlice:
         """Code the slice.
 
         Parameters
@@ -205,20 +220,12 @@ class Slice(nn.Module):
         state : (B, width, h, w)
         condition : (B, hidden), of the quality
         lower : (B, 3 or 12, h, w), decoded slice 0, or 0 and 1
-        threshold : see `quantise`
-
-        Returns
-        -------
-        bits : (B,)
-        decoded : (B, size, h, w)
-        miss : scalar, mean |y - mean| where the rate does not train the mean, else 0
         """
         b, _, h, w = y.shape
         dim, groups = self.part.dim, self.part.groups
-        code = self._code_numbers if dim == 1 else self._code_groups
         hidden = self.context(state) + condition[:, :, None, None]
         guess = self._predict(lower)
-        decoded, bits, miss = torch.zeros(y.shape), torch.zeros(b), torch.zeros(())
+        decoded, bits, miss, symbols = torch.zeros(y.shape), torch.zeros(b), torch.zeros(()), 0
         for again, at in enumerate(checkerboard(h, w)):
             if len(at[0]) == 0:
                 continue
@@ -227,10 +234,11 @@ class Slice(nn.Module):
                 guess = guess if self.linear_partial is None else guess + self.linear_partial(decoded / UNIT)
             out = F.linear(taken(rectified(hidden), at), self.head.weight[:, :, 0, 0], self.head.bias)
             target, mean = (taken(x, at).reshape(b, -1, groups, dim) for x in (y, guess))
-            more, values, off = code(target, mean, out.reshape(b, -1, groups, HEAD[dim]), levels, threshold)
-            decoded[:, :, at[0], at[1]] = values.reshape(b, -1, self.part.size).permute(0, 2, 1)
-            bits, miss = bits + more, miss + off
-        return bits, decoded, miss
+            code = self._code_numbers if dim == 1 else self._code_groups
+            coded = code(target, mean, out.reshape(b, -1, groups, HEAD[dim]), levels, choice)
+            decoded[:, :, at[0], at[1]] = coded.decoded.reshape(b, -1, self.part.size).permute(0, 2, 1)
+            bits, miss, symbols = bits + coded.bits, miss + coded.miss, symbols + coded.symbols
+        return CodedSlice(bits, decoded, miss, symbols)
 
     def _predict(self, lower: Tensor) -> Tensor:
         """Linear prediction (B, size, h, w), in steps. Kernels on slice 0 sum to 0: brightness predicts nothing."""
@@ -240,31 +248,50 @@ class Slice(nn.Module):
         means = weight[:, :DC] - weight[:, :DC].mean((2, 3), keepdim=True)
         return F.conv2d(lower / UNIT, torch.cat([means, weight[:, DC:]], 1), padding=1)
 
-    def _code_numbers(
-        self, y: Tensor, mean: Tensor, out: Tensor, levels: Levels, threshold: float
-    ) -> tuple[Tensor, Tensor, float]:
-        """y, mean (B, n, g, 1), out (B, n, g, 2) -> bits (B,), decoded (B, n, g, 1), 0."""
+    def _code_numbers(self, y: Tensor, mean: Tensor, out: Tensor, levels: Levels, choice: Choice) -> CodedSlice:
+        """A pass of numbers: y, mean (B, n, g, 1), out (B, n, g, 2)."""
         mean = mean + MEAN_GAIN[1] * out[..., :1]
         rounded = to_units(mean)
-        k = quantise(y - rounded / UNIT, threshold)
+        k = quantise(y - rounded / UNIT, choice.threshold)
         off = (y - mean) + (k - (y - mean)).detach()  # k, with a gradient to the mean
         bits = logistic_bits(off, scale_of(out[..., 1:]), REACH) + gamma_bits(k, REACH)
-        return bits.flatten(1).sum(1), rounded + k * UNIT, 0.0
+        return CodedSlice(bits.flatten(1).sum(1), rounded + k * UNIT, torch.zeros(()), k.numel())
 
-    def _code_groups(
-        self, y: Tensor, mean: Tensor, out: Tensor, levels: Levels, threshold: float
-    ) -> tuple[Tensor, Tensor, Tensor | float]:
-        """y, mean (B, n, g, d), out (B, n, g, HEAD[d]) -> bits (B,), decoded (B, n, g, d), mean |y - mean| or 0."""
+    def _code_groups(self, y: Tensor, mean: Tensor, out: Tensor, levels: Levels, choice: Choice) -> CodedSlice:
+        """A pass of groups: y, mean (B, n, g, d), out (B, n, g, HEAD[d])."""
+        flag, query, scale, mean = self._parameters(out, mean)
+        rounded = to_units(mean)
+        r = y - rounded / UNIT
+        level = levels.of(self.part.dim)
+        k = retrieve(level, *(x.flatten(0, 2) for x in (r, query, flag)), choice.weight).reshape(r.shape)
+        nonzero = (k != 0).any(-1)  # (B, n, g)
+        bits = F.softplus(torch.where(nonzero, -flag, flag)).sum((1, 2)) / math.log(2)
+        words, symbols = levels.bits(k[nonzero], query[nonzero], scale[nonzero])
+        bits = bits.index_add(0, nonzero.nonzero()[:, 0], words)
+        return CodedSlice(bits, rounded + k * UNIT, self._miss(y, mean), flag.numel() + symbols)
+
+    def _parameters(self, out: Tensor, mean: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Outputs of the head for groups -> flag (B, n, g), query (.., F), scale and mean (.., d)."""
         dim = self.part.dim
         used = (1, SHAPED[dim], dim, FREE)
         flag, shaped, scale, free, rest = torch.split(out, [*used, HEAD[dim] - sum(used)], -1)
         if dim in MEAN_GAIN:
             mean = mean + MEAN_GAIN[dim] * rest
-        miss = 0.0 if self.linear is None else (y - mean).abs().mean()
-        rounded = to_units(mean)
-        k = quantise(y - rounded / UNIT, threshold)
-        nonzero = (k != 0).any(-1)  # (B, n, g)
-        bits = F.softplus(torch.where(nonzero, -flag[..., 0], flag[..., 0])).sum((1, 2)) / math.log(2)
-        query = torch.cat([shaped, free], -1)
-        words = levels.bits(k[nonzero], query[nonzero], scale[nonzero])
-        return bits.index_add(0, nonzero.nonzero()[:, 0], words), rounded + k * UNIT, miss
+        return flag[..., 0], torch.cat([shaped, free], -1), scale, mean
+
+    def _miss(self, y: Tensor, mean: Tensor) -> Tensor:
+        return torch.zeros(()) if self.linear is None else (y - mean).abs().mean()
+
+
+class ScalarSlice(Slice):
+    """The control: a slice whose groups are numbers, each under the logistic of its own scale.
+
+    Networks, passes and means are those of `Slice`. The head's outputs for flags and codewords are left unused.
+    """
+
+    def _code_groups(self, y: Tensor, mean: Tensor, out: Tensor, levels: Levels, choice: Choice) -> CodedSlice:
+        _, _, parameter, mean = self._parameters(out, mean)
+        rounded, scale = to_units(mean), scale_of(parameter)
+        k = retrieve_numbers(y - rounded / UNIT, scale, choice.weight)
+        bits = logistic_bits(k, scale, REACH) + gamma_bits(k, REACH)
+        return CodedSlice(bits.flatten(1).sum(1), rounded + k * UNIT, self._miss(y, mean), k.numel())

@@ -1,0 +1,193 @@
+"""codec/prior.py: both sides walk one schedule, and what goes in comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from codec.codebook import SLICES, UNIT, codebook
+from codec.entropy import Decoder, Encoder, bits
+from codec.errors import ModelError
+from codec.layers import Layers
+from codec.photo import photo
+from codec.prior import HYPER_GROUPS, HYPER_WORDS, REACH, SPLIT_REACH, Groups, Pass, Prior, Scalars
+from tests.checks import conformance_model
+from training import export, networks
+
+SHAPES = [(1, 1), (1, 2), (2, 1), (3, 5), (4, 4), (8, 9), (1, 33), (17, 33)]
+FARTHEST = SPLIT_REACH + (1 << 14) - 2  # largest number that every place has a code for
+LARGEST = 2**31 - 1
+KINDS = ["zeros", "small", "codewords", "large", "largest"]
+
+
+def drawn(kind: str, seed: int = 0) -> Callable[[Pass], np.ndarray]:
+    """A `choose` that knows no picture."""
+    rng = np.random.default_rng(seed)
+
+    def choose(now: Pass) -> np.ndarray:
+        size = now.parameters.mean.shape
+        if kind == "codewords":
+            words = codebook(size[2]).words if len(size) == 3 else np.arange(-REACH, REACH + 1)
+            return words[rng.integers(0, len(words), size[:2])]
+        if kind == "largest":
+            return rng.choice([-FARTHEST, -1, 0, FARTHEST], size)
+        return rng.integers(*{"zeros": (0, 1), "small": (-2, 3), "large": (-300, 301)}[kind], size)
+
+    return choose
+
+
+def walked(
+    shape: tuple[int, int], choose: Callable[[Pass], Any], code: Callable[..., Any], hyper: Any = None, index: int = 30
+) -> np.ndarray:
+    built = photo(conformance_model())
+    return built.prior.walk(hyper, shape, index, int(built.steps[index]), choose, code)
+
+
+def some_hyper(shape: tuple[int, int]) -> np.ndarray:
+    n = -(-shape[0] // 4) * -(-shape[1] // 4)
+    return np.random.default_rng(1).integers(0, HYPER_WORDS, (n, HYPER_GROUPS))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_whatever_is_encoded_is_decoded(shape, kind):
+    encoder, choose = Encoder(), drawn(kind)
+    expected = np.full((shape[0] * shape[1], SLICES[-1].stop), 1 << 40)
+
+    def note(now: Pass) -> np.ndarray:
+        picked = choose(now)
+        expected[now.at, now.start : now.stop] = (now.parameters.mean + picked * UNIT).reshape(len(now.at), -1)
+        return picked
+
+    def encode(freqs: np.ndarray, symbols: np.ndarray) -> np.ndarray:
+        encoder.encode(symbols, freqs)
+        return symbols
+
+    sent = walked(shape, note, encode, some_hyper(shape))
+    assert np.array_equal(sent, expected)  # each coefficient once, as it was chosen
+    decoder = Decoder(encoder.getvalue())
+    received = walked(shape, lambda now: None, lambda freqs, _: decoder.decode(freqs))
+    assert np.array_equal(received, sent)
+
+
+def test_numbers_beyond_the_longest_code_come_out_alike_on_both_sides():
+    encoder = Encoder()
+
+    def encode(freqs: np.ndarray, symbols: np.ndarray) -> np.ndarray:
+        encoder.encode(symbols, freqs)
+        return symbols
+
+    sent = walked((2, 3), lambda now: np.full(now.parameters.mean.shape, -(1 << 40)), encode, some_hyper((2, 3)))
+    decoder = Decoder(encoder.getvalue())
+    assert np.array_equal(walked((2, 3), lambda now: None, lambda freqs, _: decoder.decode(freqs)), sent)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_each_coefficient_comes_once_in_at_most_17_passes(shape):
+    seen, passes = np.zeros((shape[0] * shape[1], SLICES[-1].stop), int), 0
+
+    def choose(now: Pass) -> np.ndarray:
+        nonlocal passes
+        passes += 1
+        seen[now.at, now.start : now.stop] += 1
+        assert now.parameters.mean.shape[0] == len(now.at)
+        return np.zeros(now.parameters.mean.shape, np.int64)
+
+    walked(shape, choose, lambda freqs, symbols: symbols, some_hyper(shape))
+    assert (seen == 1).all()
+    assert passes <= 5 + 2 * 6
+
+
+@pytest.mark.parametrize("kind", ["small", "largest"])
+def test_parameters_stay_in_their_ranges(kind):
+    choose = drawn(kind)
+
+    def check(now: Pass) -> np.ndarray:
+        p = now.parameters
+        assert p.scale.min() >= 0
+        assert p.scale.max() < 64
+        assert isinstance(p, Scalars) == (p.mean.ndim == 2)
+        if isinstance(p, Groups):
+            assert np.abs(p.query).max() <= 127
+            assert p.mean.shape == p.scale.shape == (*p.flag.shape, p.dim)
+        return choose(now)
+
+    walked((5, 6), check, lambda freqs, symbols: symbols, some_hyper((5, 6)))
+
+
+def test_quality_changes_the_tables():
+    zeros = lambda now: np.zeros(now.parameters.mean.shape, np.int64)  # noqa: E731
+    costs = []
+    for index in (0, 63):
+        total = 0.0
+
+        def count(freqs: np.ndarray, symbols: np.ndarray) -> np.ndarray:
+            nonlocal total
+            total += bits(symbols, freqs)
+            return symbols
+
+        walked((4, 4), zeros, count, some_hyper((4, 4)), index)
+        costs.append(total)
+    assert costs[0] < 0.5 * costs[1]  # zeros are what a coarse step expects
+
+
+def test_integers_cost_what_the_float_network_says_within_2_percent():
+    torch.manual_seed(0)
+    network = networks.Prior(24, 20).eval()
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            parameter.add_(torch.randn_like(parameter) * (0.003 if "linear" in name else 0.03))
+    state = {name: value.numpy() for name, value in network.state_dict().items()}
+    exported = Prior(Layers(export.prior_tensors(state)))
+    index, h, w = 20, 9, 10
+    spread = np.repeat([8.0, 3.0, 1.0, 0.4, 0.3, 0.25, 0.2], [part.size for part in SLICES])  # few groups are split
+    y = np.random.default_rng(0).normal(size=(h * w, len(spread))) * spread
+    with torch.no_grad():
+        latent = torch.from_numpy(y.T.reshape(1, -1, h, w)).float()
+        coded = network(latent, torch.tensor([index / 63]), {1: 0.5, 2: 0.42, 4: 0.42, 8: 0.38})
+    hyper = coded.hyper.codes.numpy().T  # both of the same codes
+    total = 0.0
+
+    def choose(now: Pass) -> np.ndarray:
+        mean = now.parameters.mean
+        r = y[now.at, now.start : now.stop].reshape(mean.shape) - mean / UNIT
+        threshold = 0.5 if mean.ndim == 2 else {2: 0.42, 4: 0.42, 8: 0.38}[mean.shape[2]]
+        return (np.sign(r) * np.floor(np.abs(r) + threshold)).astype(np.int64)
+
+    def count(freqs: np.ndarray, symbols: np.ndarray) -> np.ndarray:
+        nonlocal total
+        total += bits(symbols, freqs)
+        return symbols
+
+    step = int(export.steps()[index])
+    exported.walk(hyper, (h, w), index, step, choose, count)
+    assert total == pytest.approx(float(coded.bits.sum()), rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("hyper.words", lambda t: t + 128, r"hyper\.words has numbers"),
+        ("hyper.freqs", lambda t: t + 1, "add up to 65536"),
+        ("scalars.freqs", lambda t: t - t.min(), "add up to 65536"),
+        ("splits.freqs", lambda t: t * 0, "add up to 65536"),
+        ("condition", lambda t: t[:, :-1], r"expected integers \(64, 86\)"),
+        ("h_s.1.shift", lambda t: t * 0 + 52, r"2\^53"),
+        ("h_s.1.bias", lambda t: t[:-1], "times 4"),
+        ("h_s.1.bias", lambda t: t[0], "numbers"),
+        ("slices.1.hidden.bias", lambda t: np.zeros(1025, int), "1 to 1024"),
+        ("slices.6.head.shift", lambda t: t * 0 - 1, "shift"),
+        ("update.2.out.shift", lambda t: t * 0 + LARGEST, r"shift|2\^53"),
+        ("levels.octet.weight.0", lambda t: t[:, :, :, :-1], "expected"),
+        ("dc.3.hidden.weight.0", lambda t: np.repeat(t, 3, axis=1), "expected"),
+        ("update.1.hidden.weight.0", lambda t: t.astype(float), "float64"),
+    ],
+)
+def test_tensors_that_do_not_fit_are_refused(name, change, message):
+    tensors = dict(conformance_model().tensors)
+    with pytest.raises(ModelError, match=message):
+        Prior(Layers(tensors | {name: change(tensors[name])}))
