@@ -275,6 +275,7 @@ def _extra(name: str, module: str, extra: str, text: str) -> None:
 
 
 _extra("train", "training.cli", "train", "Train a model from a recipe (extra 'train').")
+_extra("export", "training.cli", "train", "Make a model file of the checkpoints of a training (extra 'train').")
 _extra("measure", "tools.cli", "tools", "Measure models: rate-distortion and more (extra 'tools').")
 
 

@@ -27,15 +27,16 @@ def test_what_a_recipe_leaves_out_has_its_default():
     assert recipe.prior.schedule.steps == 5
     assert recipe.prior.schedule.minutes is None
     assert recipe.prior.quantizer.method == "hopfield"
-    assert recipe.prior.thresholds == (0.47, 0.42, 0.42, 0.38)
+    assert recipe.prior.weights == (6.0, 11.0)
+    assert recipe.card.licence == ""
     assert recipe.synthesis is None
     assert recipe.data.validation is None
 
 
 def test_values_are_read_into_their_place():
-    text = MINIMAL.replace("[prior]", "[prior]\nthresholds = [0.5, 0.4, 0.3, 0.2]\nwidth = 7\nauxiliary = 1")
+    text = MINIMAL.replace("[prior]", "[prior]\nweights = [7, 8.5]\nwidth = 7\nauxiliary = 1")
     recipe = parse_recipe(text + "learning_rate = 1\n[prior.quantizer]\nmethod = 'rotation'\nmu = 0")
-    assert recipe.prior.thresholds == (0.5, 0.4, 0.3, 0.2)
+    assert recipe.prior.weights == (7.0, 8.5)
     assert recipe.prior.width == 7
     assert recipe.prior.schedule.learning_rate == 1.0
     assert recipe.prior.quantizer == dataclasses.replace(recipe.prior.quantizer, method="rotation", mu=0.0)
@@ -47,7 +48,7 @@ def test_values_are_read_into_their_place():
     [
         ('name = "tiny"', "", "'name' is missing"),
         ('name = "tiny"', "name = 3", "name is of type str, not 3"),
-        ('name = "tiny"', 'name = "tiny"\nsed = 3', "unknown key 'sed'; known are name, data, seed"),
+        ('name = "tiny"', 'name = "tiny"\nsed = 3', "unknown key 'sed'; known are name, data, card, seed"),
         ("[prior]", "[prior]\nwidht = 3", "recipe: prior: unknown key 'widht'; known are schedule, width"),
         ("steps = 5", "steps = 5\nlr = 0.1", "prior: schedule: unknown key 'lr'; known are steps, minutes, batch"),
         ("steps = 5", "", "either steps or minutes"),
@@ -58,9 +59,12 @@ def test_values_are_read_into_their_place():
         ("steps = 5", "steps = 5\ncrop = 200", "multiple of 16, not 200"),
         ("steps = 5", "steps = 5\nbatch = 0", "batch must be above 0"),
         ("steps = 5", "steps = 5\nlearning_rate = -1", "learning_rate"),
-        ("[prior]", "[prior]\nthresholds = [0.4]", "4 numbers"),
-        ("[prior]", "[prior]\nthresholds = 0.4", "thresholds is a list"),
-        ("[prior]", "[prior]\nthresholds = [0.6, 0.4, 0.4, 0.4]", r"in \(0, 0.5\]"),
+        ("[prior]", "[prior]\nweights = [7]", "two numbers above 0"),
+        ("[prior]", "[prior]\nweights = [7, 8, 9]", "two numbers above 0"),
+        ("[prior]", "[prior]\nweights = [0, 8]", "two numbers above 0"),
+        ("[prior]", "[prior]\nweights = 7", "weights is a list"),
+        ("[prior]", "[prior]\nthreshold = 0.6", r"in \(0, 0.5\]"),
+        ('name = "tiny"', 'name = "a/b"', "name becomes that of a file"),
         ("[prior]", "[prior]\nquantizer = 3", "quantizer is a table, not 3"),
         ("[prior]", "[prior]\nquantizer = {method = 'best'}", "one of hopfield, annealed.*'best'"),
         ("[prior]", "[prior]\nquantizer = {decay = 1.0}", "decay"),

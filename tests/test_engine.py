@@ -54,6 +54,8 @@ def test_both_engines_take_rows_for_pointwise_units() -> None:
     assert np.array_equal(y.reshape(4, 5, 3), intnet.run(unit, rows.reshape(4, 5, 5)))
     assert np.array_equal(y[::2], intnet.run(unit, rows, at=np.arange(0, 20, 2)))
     assert np.array_equal(y[::2], engine.run(unit, rows, at=np.arange(0, 20, 2)))
+    for none in (rows[:0], rows[:0, None]):
+        assert intnet.run(unit, none).shape == engine.run(unit, none).shape == (*none.shape[:-1], 3)
 
 
 def test_the_engine_refuses_what_the_runtime_refuses() -> None:

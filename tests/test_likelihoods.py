@@ -80,7 +80,9 @@ def test_vectors_without_a_codeword_are_split_into_numbers(name, dim):
     words, split = levels.level(name).bits(code, query)
     numbers = (logistic_bits(code, scale_of(scale), 15) + gamma_bits(code, 15)).sum(1)
     assert split.all()
-    torch.testing.assert_close(levels.bits(code, query, scale), words + numbers)
+    bits, symbols = levels.bits(code, query, scale)
+    torch.testing.assert_close(bits, words + numbers)
+    assert symbols == 6 + 6 * dim
 
 
 def test_halves_of_a_split_eight_are_coded_as_fours_and_then_as_numbers():
@@ -94,7 +96,9 @@ def test_halves_of_a_split_eight_are_coded_as_fours_and_then_as_numbers():
     expected = octet + halves.reshape(2, 2).sum(1) + torch.stack([torch.zeros(()), numbers.sum()])
     assert split.all()
     assert again.tolist() == [False, False, False, True]
-    torch.testing.assert_close(levels.bits(code, query, scale), expected)
+    bits, symbols = levels.bits(code, query, scale)
+    torch.testing.assert_close(bits, expected)
+    assert symbols == 2 + 4 + 4
 
 
 def test_the_names_that_export_reads():

@@ -151,8 +151,8 @@ def test_a_gradient_that_is_no_number_stops_the_run(photos, tmp_path, monkeypatc
 
 def test_a_warm_start_takes_the_weights_and_nothing_else(whole, photos, tmp_path):
     recipe = parse_recipe(RECIPE)
-    starts = [whole / "prior.npz", whole / "synthesis.npz"]
-    loop.train(recipe, photos, photos, tmp_path, warm_start=starts, stop=stopping_after(0))
+    starts = {"prior": checkpoint.load(whole / "prior.npz"), "synthesis": checkpoint.load(whole / "synthesis.npz")}
+    loop.train(recipe, photos, photos, tmp_path, starts=starts, stop=stopping_after(0))
     known = checkpoint.load(tmp_path / "prior.npz")
     old = checkpoint.load(whole / "prior.npz")
     assert known.card["step"] == 0

@@ -60,7 +60,11 @@ def synthesis_task(photos):
     return task
 
 
-@pytest.mark.parametrize("make", [prior_task, synthesis_task])
+def scalar_task(photos):
+    return prior_task(photos, "scalar = true")
+
+
+@pytest.mark.parametrize("make", [prior_task, scalar_task, synthesis_task])
 def test_a_loss_is_a_function_of_the_weights_and_the_generator(photos, make):
     one, two = make(photos), make(photos)
     assert torch.equal(one.loss(np.random.default_rng(1), 0.0), two.loss(np.random.default_rng(1), 0.0))
@@ -104,7 +108,7 @@ def test_running_rates_are_in_the_state_and_move(photos):
 
 
 def test_the_evaluation_leaves_no_trace_and_repeats(photos):
-    for task in (prior_task(photos), synthesis_task(photos)):
+    for task in (prior_task(photos), scalar_task(photos), synthesis_task(photos)):
         task.model.eval()
         before = {name: value.clone() for name, value in task.model.state_dict().items()}
         report = task.evaluate()
@@ -129,18 +133,33 @@ def test_without_validation_there_is_no_evaluation(photos):
     assert SynthesisTask(recipe.synthesis, recipe, photos, None).evaluate() is None
 
 
+def degraded(quality: float, x: torch.Tensor, **choices: float) -> torch.Tensor:
+    stage = SynthesisStage(schedule=Schedule(steps=1), threshold_spread=0.0, lone_spread=0.0, **choices)
+    means = [0, 256, 512]
+    order = torch.tensor([*means, *np.random.default_rng(0).permutation([i for i in range(768) if i not in means])])
+    return degrade(x, torch.full((len(x),), quality), order, stage, np.random.default_rng(0))
+
+
 def test_degrading_is_quantising():
-    stage = SynthesisStage(schedule=Schedule(steps=1), threshold=0.5, threshold_single=0.5, threshold_spread=0.0)
     x = torch.from_numpy(np.stack([picture(48, 64), picture(48, 64, 1)])).float()
-    order = torch.from_numpy(np.random.default_rng(0).permutation(768))
     errors = []
     for quality in (0.2, 0.6, 1.0):
-        t = torch.full((2,), quality)
-        bad = degrade(x, t, order, stage, np.random.default_rng(0))
-        assert torch.equal(bad, bad.round().clamp(0, 255))
+        bad = degraded(quality, x, threshold=0.5, threshold_single=0.5, lone=0.0)
         errors.append(float((bad - x).square().mean().sqrt()))
-        assert errors[-1] <= float(step_of(t)[0]) / 2 + 1
+        assert errors[-1] <= float(step_of(torch.tensor(quality))) / 2
     assert errors == sorted(errors, reverse=True)
+
+
+def test_degrading_takes_away_what_is_small_and_alone_in_its_group():
+    x = torch.from_numpy(np.stack([picture(48, 64), picture(48, 64, 1)])).float()
+    errors = [
+        float((degraded(0.6, x, threshold=threshold, lone=lone) - x).square().mean())
+        for threshold, lone in ((0.5, 0.0), (0.4, 0.0), (0.4, 0.78), (0.4, 1e9))
+    ]
+    assert errors == sorted(errors)
+    assert len(set(errors)) == 4
+    flat = degraded(0.0, torch.full((1, 32, 32, 3), 77.25), lone=1e9)  # block means are no group
+    assert float((flat - 77.25).square().mean()) <= 3 * (204 / 2) ** 2 / 768
 
 
 def test_psnr_is_that_of_bytes():

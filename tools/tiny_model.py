@@ -17,6 +17,7 @@ from tools.synthetic import picture
 from training.export import photo_model
 from training.features import HYPER_INPUTS
 from training.networks import Prior, Synthesis, step_of
+from training.retrieval import Choice
 from training.transform import analyse, coefficient_order, synthesise
 
 __all__ = ["tiny_model"]
@@ -25,7 +26,7 @@ WIDTH, HIDDEN, BLOCKS = 16, 10, 1
 INNER, WIDE, NARROW = 12, 12, 8  # of the hyper-latent's decoder and encoder
 PICTURES, SIDE, BATCH = 96, 96, 4
 RATE, LAST = 4e-3, 0.05  # learning rate, and what is left of it at the end
-THRESHOLDS = {1: 0.47, 2: 0.42, 4: 0.42, 8: 0.38}
+CHOICE = Choice()
 
 
 def tiny_model(steps: int = 1200, seed: int = 0) -> bytes:
@@ -73,7 +74,7 @@ def _train(model: nn.Module, steps: int, loss: Callable[[Tensor, Tensor], Tensor
 
 def _bits(prior: Prior, x: Tensor, t: Tensor) -> Tensor:
     """Bits per pixel, all qualities worth about the same."""
-    coded = prior(_latent(prior, x, t), t, THRESHOLDS)
+    coded = prior(_latent(prior, x, t), t, CHOICE)
     bpp: Tensor = coded.bits.sum(1) / SIDE**2
     loss: Tensor = (bpp * bpp.detach() ** -0.7).mean() + 0.1 * coded.auxiliary
     return loss
@@ -82,7 +83,7 @@ def _bits(prior: Prior, x: Tensor, t: Tensor) -> Tensor:
 def _decibels(prior: Prior, synthesis: Synthesis, x: Tensor, t: Tensor) -> Tensor:
     """What the filter changes the error by."""
     with torch.no_grad():
-        coded = prior(_latent(prior, x, t), t, THRESHOLDS)
+        coded = prior(_latent(prior, x, t), t, CHOICE)
         y = torch.empty_like(coded.y_hat)
         y[:, prior.order] = coded.y_hat * step_of(t)[:, None, None, None]
         linear = synthesise(y).permute(0, 3, 1, 2)

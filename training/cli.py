@@ -1,21 +1,28 @@
-"""The command `engram train`: options in, checkpoints out."""
+"""The commands `engram train` and `engram export`: recipes in, checkpoints and models out."""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import click
 
+from codec.files import atomic_write
+from codec.model import SUFFIX, model_id
 from training.config import Recipe, find_recipe, folder_of, parse_recipe
-from training.errors import TrainingError
+from training.errors import CheckpointError, TrainingError
 
-__all__ = ["train"]
+if TYPE_CHECKING:
+    from training.checkpoint import Checkpoint
+
+__all__ = ["export", "train"]
 
 RUNS = "runs"  # where a run is kept unless --out says otherwise
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command()
@@ -26,9 +33,9 @@ RUNS = "runs"  # where a run is kept unless --out says otherwise
 @click.option("--threads", type=click.IntRange(min=1), help="Threads.  [default: all cores]")
 @click.option(
     "--warm-start",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=_FILE,
     multiple=True,
-    help="Checkpoint whose weights to start from; once for each stage.",
+    help="Checkpoint whose weights to start from, once for each stage; or a model file.",
 )
 @click.option("--data", type=click.Path(path_type=Path), help="Folder of training pictures, instead of the recipe's.")
 @click.option("--validation", type=click.Path(path_type=Path), help="Folder of validation pictures.")
@@ -44,8 +51,9 @@ def train(
 ) -> None:
     """Train a model by a RECIPE: a TOML file, or the name of one that is bundled (photo).
 
-    The folder of the run gets a checkpoint of each stage (prior.npz, synthesis.npz) and metrics.jsonl. Ctrl-C saves a
-    checkpoint and stops; --resume goes on from there as if nothing had happened.
+    The folder of the run gets a checkpoint of each stage (prior.npz, synthesis.npz), metrics.jsonl and, at the end, the
+    model (NAME.egmm); a stage that the recipe leaves out comes from --warm-start. Ctrl-C saves a checkpoint and stops;
+    --resume goes on from there as if nothing had happened.
     """
     path = find_recipe(recipe)
     chosen = parse_recipe(path.read_text(encoding="utf-8"), path.name)
@@ -54,9 +62,44 @@ def train(
     folder = out or Path(RUNS) / chosen.name
     if resume is None and any(folder.glob("*.npz")):
         raise click.UsageError(f"{folder} holds a run; --resume goes on with it, --fresh replaces it")
-    finished = _run(chosen, path, folder, bool(resume), threads, warm_start, data, validation)
-    for checkpoint in finished:
-        click.echo(f"{checkpoint}")
+    from training import checkpoint  # with torch, which takes seconds; a wrong option need not wait for it
+    from training.importing import load_starts
+
+    starts = load_starts(warm_start)
+    finished = _run(chosen, path, folder, bool(resume), threads, starts, data, validation)
+    for each in finished:
+        click.echo(f"{each}")
+    parts = starts | {each.stem: checkpoint.load(each) for each in finished}
+    try:
+        _export(parts, chosen, folder / f"{chosen.name}{SUFFIX}", force=True)
+    except CheckpointError as error:  # the stages are there, and that is what was asked for
+        click.echo(f"no model is written: {error}", err=True)
+
+
+@click.command()
+@click.argument("parts", metavar="PART...", nargs=-1, required=True, type=_FILE)
+@click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), metavar="MODEL.egmm")
+@click.option("-f", "--force", is_flag=True, help="Overwrite an existing file.")
+@click.option("--recipe", default="photo", show_default=True, help="Recipe that has the model's name and card.")
+def export(parts: tuple[Path, ...], output: Path, force: bool, recipe: str) -> None:
+    """Make a model file of the checkpoints of its stages, prior.npz and synthesis.npz.
+
+    A model file as a PART stands for all stages; what comes after it replaces one of them.
+    """
+    path = find_recipe(recipe)
+    chosen = parse_recipe(path.read_text(encoding="utf-8"), path.name)
+    from training.importing import load_starts
+
+    _export(load_starts(parts), chosen, output, force=force)
+
+
+def _export(parts: Mapping[str, Checkpoint], recipe: Recipe, output: Path, *, force: bool) -> None:
+    """Write a model, and say what it is: its size is L(H)."""
+    from training.export import model_of
+
+    data = model_of(parts, recipe.name, recipe.card)
+    atomic_write(output, data, force=force)
+    click.echo(f"{output}: {len(data):,} bytes, id {model_id(data).hex()}")
 
 
 def _run(
@@ -65,11 +108,11 @@ def _run(
     out: Path,
     resume: bool,
     threads: int | None,
-    warm_start: tuple[Path, ...],
+    starts: Mapping[str, Checkpoint],
     data: Path | None,
     validation: Path | None,
 ) -> list[Path]:
-    import torch  # takes seconds; a wrong option need not wait for it
+    import torch
 
     from training import loop
     from training.data import Photos
@@ -89,7 +132,7 @@ def _run(
             Photos(held_out) if held_out else None,
             out,
             resume=resume,
-            warm_start=warm_start,
+            starts=starts,
             stop=stop,
         )
         if stop():

@@ -15,8 +15,8 @@ from codec.transform import BLOCK
 from training.errors import DataError, RecipeError
 
 __all__ = [
-    "DIMENSIONS",
     "METHODS",
+    "Card",
     "Data",
     "PriorStage",
     "QuantizerChoice",
@@ -28,13 +28,22 @@ __all__ = [
     "parse_recipe",
 ]
 
-DIMENSIONS = (1, 2, 4, 8)  # of groups that have a threshold
 METHODS = ("hopfield", "annealed", "moving-average", "rotation")  # see quantizers.py
 
 
 def _require(true: bool, what: str) -> None:
     if not true:
         raise RecipeError(what)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """What a model says of itself, besides its name."""
+
+    version: int = 1
+    description: str = ""
+    licence: str = ""
+    trained_on: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,8 +103,10 @@ class PriorStage:
     schedule: Schedule
     width: int = 128
     hidden: int = 128
-    thresholds: tuple[float, ...] = (0.47, 0.42, 0.42, 0.38)  # for groups of 1, 2, 4, 8: 0.5 is plain rounding
-    threshold_spread: float = 0.02  # standard deviation, common to all, drawn for each batch
+    scalar: bool = False  # the control: groups are coded as numbers; no model can be made of it
+    threshold: float = 0.47  # for numbers coded one by one: 0.5 is plain rounding
+    threshold_spread: float = 0.02  # its standard deviation over batches
+    weights: tuple[float, float] = (6.0, 11.0)  # bits that a squared step is worth, for groups: drawn for each batch
     rate_exponent: float = 0.7  # a quality that costs r bits per pixel on average has weight r^-rate_exponent
     auxiliary: float = 0.1
     linear_rate: float = 0.1  # learning rate of the linear predictions, relative
@@ -104,8 +115,8 @@ class PriorStage:
 
     def __post_init__(self) -> None:
         _require(min(self.width, self.hidden) > 0, "width and hidden must be above 0")
-        _require(len(self.thresholds) == len(DIMENSIONS), f"thresholds are {len(DIMENSIONS)} numbers")
-        _require(all(0 < t <= 0.5 for t in self.thresholds), "thresholds must be in (0, 0.5]")
+        _require(0 < self.threshold <= 0.5, "threshold must be in (0, 0.5]")
+        _require(len(self.weights) == 2 and 0 < self.weights[0] <= self.weights[-1], "weights are two numbers above 0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,9 +126,11 @@ class SynthesisStage:
     schedule: Schedule
     width: int = 96
     blocks: int = 3
-    threshold: float = 0.38  # of most coefficients
-    threshold_single: float = 0.47  # of those coded one by one
-    threshold_spread: float = 0.03
+    threshold: float = 0.40  # of groups: what is below 1 - 0.40 steps becomes 0
+    threshold_single: float = 0.46  # of coefficients coded one by one
+    threshold_spread: float = 0.03  # of `threshold`, over pictures
+    lone: float = 0.78  # what a coefficient that is alone in its group must have, in steps, not to become 0
+    lone_spread: float = 0.05
 
     def __post_init__(self) -> None:
         _require(min(self.width, self.blocks) > 0, "width and blocks must be above 0")
@@ -129,6 +142,7 @@ class Recipe:
 
     name: str
     data: Data
+    card: Card = field(default_factory=Card)
     seed: int = 0
     log_steps: int = 100
     evaluate_steps: int = 1200
@@ -140,6 +154,7 @@ class Recipe:
         _require(self.prior is not None or self.synthesis is not None, "a recipe has [prior], [synthesis] or both")
         _require(min(self.log_steps, self.evaluate_steps) > 0, "log_steps and evaluate_steps must be above 0")
         _require(self.seed >= 0, "seed must not be below 0")
+        _require(Path(self.name).name == self.name, f"the name becomes that of a file, {self.name!r} cannot")
 
     def lasting(self, minutes: float) -> Recipe:
         """The same recipe in another time; the stages share it as they share their own minutes, or else evenly."""

@@ -42,8 +42,12 @@ def convolve(unit: Unit, m: int, x: Carrier, at: Ints | None = None) -> Carrier:
         raise ModelError(f"{unit.name}: input {m} has shape {x.shape}, expected (H, W, {conv.weight.shape[3]})")
     weight = torch.from_numpy(conv.weight.astype(np.int64)).permute(0, 3, 1, 2).to(DTYPE)  # (O, I, kh, kw)
     pixels = torch.from_numpy(image.astype(np.int64)).permute(2, 0, 1)[None].to(DTYPE)  # (1, I, H, W)
-    padding = (weight.shape[2] // 2, weight.shape[3] // 2)
-    sums = conv2d(pixels, weight, padding=padding, stride=conv.stride)[0].permute(1, 2, 0).numpy().astype(unit.dtype)
+    if pixels.numel() == 0:  # which conv2d does not take
+        sums = np.zeros((*image.shape[:2], len(weight)), unit.dtype)
+    else:
+        padding = (weight.shape[2] // 2, weight.shape[3] // 2)
+        total = conv2d(pixels, weight, padding=padding, stride=conv.stride)[0]
+        sums = total.permute(1, 2, 0).numpy().astype(unit.dtype)
     if at is not None:
         return sums.reshape(-1, sums.shape[2])[at]
     return sums[:, 0] if x.ndim == 2 else sums

@@ -8,8 +8,9 @@ ever sees integers in the units of codec/prior.py.
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,12 @@ from codec.model import pack_model
 from codec.prior import FREE, REACH, SCALES, SPLIT_REACH, STEP_UNIT, STEPS
 from codec.restoration import HEAD_BITS
 from training import engine
+from training.checkpoint import Checkpoint
+from training.config import Card
+from training.errors import CheckpointError
+from training.likelihoods import LARGEST_SCALE, SMALLEST_SCALE
 from training.networks import LARGEST_STEP, OCTAVES
+from training.slices import DC_MEAN_GAIN, FIRST_MEAN_GAIN, MEAN_GAIN
 
 Floats = NDArray[np.floating[Any]]
 Tensors = dict[str, NDArray[np.int64]]
@@ -32,9 +38,28 @@ ACTIVATION = 32  # integers per unit of an activation
 QUERY_UNIT = 16  # integers per unit of a query
 KEY_BITS = 6  # fraction bits of the keys
 HYPER_USED = 132  # inputs of the hyper-latent's encoder that are ever anything but 0
+LEVEL_SHIFT = KEY_BITS + int(math.log2(QUERY_UNIT)) - int(math.log2(LOGIT_UNIT))
 LINEAR_BITS = 12  # fraction bits of linear prediction
 LARGEST_SHIFT = 24
-SMALLEST_SCALE, LARGEST_SCALE = 0.05, 80.0  # of the logistic distributions, in steps
+DC_OFFSET = np.array([0.0] * 3 + [1.0] * 3)  # of the outputs of slice 0's heads: means, then scales (o + 1) / 2
+STAGES = ("prior", "synthesis")  # what a model is made of
+
+
+def model_of(parts: Mapping[str, Checkpoint], name: str, card: Card) -> bytes:
+    """The model file of checkpoints, by stage.
+
+    Raises
+    ------
+    CheckpointError
+        A stage is missing, or its checkpoint is that of the scalar control.
+    ModelError
+        See `photo_model`.
+    """
+    if missing := [stage for stage in STAGES if stage not in parts]:
+        raise CheckpointError(f"a model also needs a checkpoint of the stage {' and '.join(missing)}")
+    if ((parts["prior"].card.get("recipe") or {}).get("prior") or {}).get("scalar"):
+        raise CheckpointError("this prior is the scalar control, which the codec has no decoder for")
+    return photo_model(*(parts[stage].model for stage in STAGES), name=name, **dataclasses.asdict(card))
 
 
 def photo_model(prior: dict[str, Floats], synthesis: dict[str, Floats], **facts: Any) -> bytes:
@@ -79,7 +104,8 @@ def layer(
     scaled = [w.astype(np.float64) * ratio[:, None, None, None] for w in weights]
     largest = np.max([np.abs(w).reshape(len(bias), -1).max(axis=1) for w in scaled], axis=0)
     room = (1 << (bits - 1)) - 1
-    shift = np.clip(np.floor(np.log2(room / np.maximum(largest, 1e-9))), 0, LARGEST_SHIFT).astype(np.int64)
+    exact = np.log2(room / np.maximum(largest, 1e-9)) + 1e-6  # a weight that fits but for float32's rounding fits
+    shift = np.clip(np.floor(exact), 0, LARGEST_SHIFT).astype(np.int64)
     power = np.ldexp(1.0, shift)
     out: Tensors = {}
     for m, w in enumerate(scaled):
@@ -124,11 +150,8 @@ def prior_tensors(state: dict[str, Floats]) -> Tensors:
         w = get(f"dc.{p}.0.weight")[:, :, None, None]
         parts = [w[:, :width], w[:, width:]] if p else [w]
         out |= layer(f"dc.{p}.hidden", parts, get(f"dc.{p}.0.bias"))
-        gain = np.array([16.0 if p == 0 else 4.0] * 3 + [0.5] * 3)
-        unit = np.array([UNIT] * 3 + [SCALES - 1] * 3)
-        shift = np.array([0.0] * 3 + [1.0] * 3)  # the scale is 0.5 o + 0.5
-        weight, bias = get(f"dc.{p}.2.weight")[:, :, None, None], get(f"dc.{p}.2.bias") + shift
-        out |= layer(f"dc.{p}.head", [weight], bias, gain * unit, 1.0)
+        weight, bias = get(f"dc.{p}.2.weight")[:, :, None, None], get(f"dc.{p}.2.bias") + DC_OFFSET
+        out |= layer(f"dc.{p}.head", [weight], bias, dc_gains(p), 1.0)
     for i in range(len(SLICES) - 1):
         u, s = f"update.{i}", f"slices.{i}"
         parts = [get(f"{u}.conv.weight"), get(f"{u}.embed.weight")]
@@ -136,7 +159,7 @@ def prior_tensors(state: dict[str, Floats]) -> Tensors:
         out |= layer(f"update.{i + 1}.out", [get(f"{u}.out.weight")], get(f"{u}.out.bias"))
         parts = [get(f"{s}.context.weight"), get(f"{s}.partial.weight")]
         out |= layer(f"slices.{i + 1}.hidden", parts, get(f"{s}.context.bias"))
-        gains, groups = _gains(SLICES[i + 1].dim), SLICES[i + 1].groups
+        gains, groups = head_gains(SLICES[i + 1].dim), SLICES[i + 1].groups
         weight = get(f"{s}.head.weight").reshape(groups, -1, hidden)[:, : len(gains)].reshape(-1, hidden, 1, 1)
         bias = get(f"{s}.head.bias").reshape(groups, -1)[:, : len(gains)].reshape(-1)
         out |= layer(f"slices.{i + 1}.head", [weight], bias, np.tile(gains, groups), 1.0)
@@ -146,20 +169,25 @@ def prior_tensors(state: dict[str, Floats]) -> Tensors:
             out |= _linear(f"slices.{i + 1}.linear", [w, get(f"{s}.linear_partial.weight")])
     for level in ("pair", "quad", "octet", "half"):
         key = (get(f"levels.{level}.fixed") + get(f"levels.{level}.key")) / math.log(2)
-        bits = KEY_BITS + int(math.log2(QUERY_UNIT)) - int(math.log2(LOGIT_UNIT))
         out[f"levels.{level}.weight.0"] = np.rint(key * (1 << KEY_BITS)).astype(np.int64)[:, None, None, :]
         bias = get(f"levels.{level}.bias") / math.log(2)
-        out[f"levels.{level}.bias"] = np.rint(bias * LOGIT_UNIT * (1 << bits)).astype(np.int64)
-        out[f"levels.{level}.shift"] = np.full(len(bias), bits, np.int64)
+        out[f"levels.{level}.bias"] = np.rint(bias * LOGIT_UNIT * (1 << LEVEL_SHIFT)).astype(np.int64)
+        out[f"levels.{level}.shift"] = np.full(len(bias), LEVEL_SHIFT, np.int64)
     return out
 
 
-def _gains(dim: int) -> Floats:
-    """Outputs of one group of a head, in units of codec.prior: see its `_parameters` for the layout."""
+def dc_gains(number: int) -> Floats:
+    """Integers per unit of the outputs of slice 0's head, in a pass."""
+    mean = FIRST_MEAN_GAIN if number == 0 else DC_MEAN_GAIN
+    return np.array([mean * UNIT] * 3 + [0.5 * (SCALES - 1)] * 3)
+
+
+def head_gains(dim: int) -> Floats:
+    """Integers per unit of the outputs of a head for one group: see `_parameters` in codec/prior.py for the layout."""
     if dim == 1:
-        return np.array([4.0 * UNIT, SCALES - 1])
+        return np.array([MEAN_GAIN[1] * UNIT, SCALES - 1])
     shaped = dim * (1 if dim == 8 else 2)
-    flag, mean = LOGIT_UNIT / math.log(2), [2.0 * UNIT] * 2 if dim == 2 else []
+    flag, mean = LOGIT_UNIT / math.log(2), [MEAN_GAIN[2] * UNIT] * 2 if dim == 2 else []
     return np.array([flag, *[QUERY_UNIT] * shaped, *[SCALES - 1] * dim, *[QUERY_UNIT] * FREE, *mean], np.float64)
 
 

@@ -15,8 +15,9 @@ import math
 import platform
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,7 @@ def train(
     out: Path,
     *,
     resume: bool = False,
-    warm_start: Sequence[Path] = (),
+    starts: Mapping[str, Checkpoint] = MappingProxyType({}),
     stop: Stop = lambda: False,
 ) -> list[Path]:
     """Train all stages of a recipe.
@@ -56,7 +57,7 @@ def train(
     ----------
     out : folder for a checkpoint of each stage, `prior.npz` and `synthesis.npz`, and for metrics.jsonl
     resume : go on from the checkpoints in `out`; those that are there otherwise are replaced
-    warm_start : checkpoints, of any run, whose weights the stage of the same name starts from
+    starts : by stage, checkpoints of any run whose weights it starts from
     stop : asked before each step; when it says so, the state is saved and the training ends
 
     Returns
@@ -72,7 +73,6 @@ def train(
         A checkpoint to start from is damaged, or of another network or recipe.
     """
     out.mkdir(parents=True, exist_ok=True)
-    starts = {start.card.get("stage"): start for start in map(checkpoint.load, warm_start)}
     tasks: list[Task] = []
     if recipe.prior:
         tasks.append(PriorTask(recipe.prior, recipe, photos, validation))

@@ -18,11 +18,12 @@ from torch import Tensor, nn
 from codec.codebook import SLICES
 from codec.prior import HYPER_GROUPS, HYPER_WORDS
 from codec.transform import COEFFICIENTS
-from training.config import DIMENSIONS, PriorStage, QuantizerChoice, Recipe, Schedule, SynthesisStage
+from training.config import PriorStage, QuantizerChoice, Recipe, Schedule, SynthesisStage
 from training.data import Photos, crops
-from training.networks import Coded, Prior, Synthesis, Thresholds, step_of
+from training.networks import Coded, Prior, Synthesis, step_of
 from training.quantizers import Quantised, Quantizer, make_quantizer
-from training.slices import DC, quantise
+from training.retrieval import Choice, quantise
+from training.slices import DC
 from training.transform import analyse, coefficient_order, synthesise
 from training.usage import perplexity, revive, usage_counts
 
@@ -107,9 +108,9 @@ class PriorTask:
     def __init__(self, stage: PriorStage, recipe: Recipe, photos: Photos, validation: Photos | None) -> None:
         self.stage, self.recipe, self.photos, self.validation = stage, recipe, photos, validation
         self.schedule = stage.schedule
-        self.thresholds: Thresholds = dict(zip(DIMENSIONS, stage.thresholds, strict=True))
         torch.manual_seed(recipe.seed)
-        self.model = Prior(stage.width, stage.hidden, quantizer=quantizer_of(stage.quantizer))
+        quantizer = quantizer_of(stage.quantizer)
+        self.model = Prior(stage.width, stage.hidden, quantizer=quantizer, scalar=stage.scalar)
         self.rates = torch.full((BINS,), FIRST_RATE)  # running means, bits per pixel
         self.bpp, self.psnr, self.hits = Means(), Means(), torch.zeros(HYPER_GROUPS, HYPER_WORDS, dtype=torch.long)
         self.hyper: Quantised | None = None  # of the last batch
@@ -127,11 +128,11 @@ class PriorTask:
         size = self.schedule.crop
         x = crops(self.photos, rng, self.schedule.batch, size, self.stage.grey)
         t = torch.from_numpy(rng.random(len(x))).float()
-        shift = float(rng.normal(0, self.stage.threshold_spread))
-        thresholds = {dim: min(PLAIN, threshold + shift) for dim, threshold in self.thresholds.items()}
+        threshold = self.stage.threshold + float(rng.normal(0, self.stage.threshold_spread))
+        choice = Choice(min(PLAIN, threshold), float(rng.uniform(*self.stage.weights)))
         self.model.quantizer.anneal(progress)
         y = self.latent(x, t)
-        coded: Coded = self.model(y, t, thresholds)
+        coded: Coded = self.model(y, t, choice)
         bpp = coded.bits.sum(1) / size**2  # (B,)
         for which, rate in zip(bins(t).tolist(), bpp.tolist(), strict=True):
             self.rates[which] = RATE_DECAY * self.rates[which] + (1 - RATE_DECAY) * rate
@@ -168,18 +169,24 @@ class PriorTask:
             return None
         hits, points = torch.zeros_like(self.hits), []
         for quality in QUALITIES:
-            t, rates, levels = torch.tensor([quality]), [], []
+            rates, levels = [], []
             for picture in self.validation.whole(self.recipe.data.validation_pictures):
-                x = picture[None].float()
-                coded: Coded = self.model(self.latent(x, t), t, self.thresholds)
-                y = torch.empty_like(coded.y_hat)
-                y[:, self.model.order] = coded.y_hat * step_of(t)
-                x_hat = synthesise(y).round().clamp(0, PEAK)
-                rates.append(float(coded.bits.sum()) / (x.shape[1] * x.shape[2]))
-                levels.append(float(psnr((x_hat - x).square().mean())))
+                coded, bpp, level = self.measure(picture, quality)
+                rates.append(bpp)
+                levels.append(level)
                 hits += usage_counts(coded.hyper.codes, HYPER_WORDS)
             points.append({"quality": quality, "bpp": round(mean(rates), 4), "psnr": round(mean(levels), 3)})
         return {"points": points, "hyper": usage_report(hits)}
+
+    def measure(self, picture: Tensor, quality: float) -> tuple[Coded, float, float]:
+        """What coding a picture (16 h, 16 w, 3) costs; bits per pixel, and PSNR of the linear decoder's picture."""
+        x, t = picture[None].float(), torch.tensor([quality])
+        coded: Coded = self.model(self.latent(x, t), t, Choice())
+        y = torch.empty_like(coded.y_hat)
+        y[:, self.model.order] = coded.y_hat * step_of(t)
+        x_hat = synthesise(y).round().clamp(0, PEAK)
+        bpp = float(coded.bits.sum()) / (x.shape[1] * x.shape[2])
+        return coded, bpp, float(psnr((x_hat - x).square().mean()))
 
 
 class SynthesisTask:
@@ -216,7 +223,7 @@ class SynthesisTask:
         original = x.permute(0, 3, 1, 2)
         better = self.model(linear, t)
         if whole:
-            better = better.round().clamp(0, PEAK)
+            linear, better = (picture.round().clamp(0, PEAK) for picture in (linear, better))
         before, after = ((picture - original).square().mean((1, 2, 3)) for picture in (linear, better))
         return before, after
 
@@ -244,7 +251,9 @@ class SynthesisTask:
 
 
 def degrade(x: Tensor, t: Tensor, order: Tensor, stage: SynthesisStage, rng: np.random.Generator) -> Tensor:
-    """What the linear decoder would make of pictures, without the prior: its means are replaced by chance.
+    """What the linear decoder would make of pictures, without the prior: chance for its means, a rule for its choices.
+
+    A rate-aware encoder pays for a coefficient of a group if it is large, or not the only one.
 
     Parameters
     ----------
@@ -253,19 +262,29 @@ def degrade(x: Tensor, t: Tensor, order: Tensor, stage: SynthesisStage, rng: np.
 
     Returns
     -------
-    (B, 16 h, 16 w, 3), whole grey levels
+    (B, 16 h, 16 w, 3), grey levels, not clipped or rounded
     """
     step = step_of(t)[:, None, None, None]
     y = analyse(x)[:, order] / step
     offset = torch.zeros_like(y)  # a block mean is quantised around a mean that may be anything
     offset[:, :DC] = torch.from_numpy(rng.random(offset[:, :DC].shape)).float() - 0.5
-    threshold = torch.full((len(x), COEFFICIENTS, 1, 1), stage.threshold)
-    threshold[:, : SLICES[1].stop] = stage.threshold_single
-    threshold = threshold + torch.from_numpy(rng.normal(0, stage.threshold_spread, (len(x), 1, 1, 1))).float()
-    threshold[:, :DC] = PLAIN
+    r = y - offset
+
+    def drawn(mean: float, spread: float) -> Tensor:
+        return mean + torch.from_numpy(rng.normal(0, spread, (len(x), 1, 1, 1))).float()
+
+    threshold, lone = drawn(stage.threshold, stage.threshold_spread), drawn(stage.lone, stage.lone_spread)
+    k = quantise(r, threshold)
+    k[:, :DC] = quantise(r[:, :DC], PLAIN)
+    k[:, DC : SLICES[1].stop] = quantise(r[:, DC : SLICES[1].stop], stage.threshold_single)
+    for part in SLICES[2:]:
+        shape = (len(x), part.groups, part.dim, *y.shape[2:])
+        group, size = k[:, part.start : part.stop].view(shape), r[:, part.start : part.stop].reshape(shape).abs()
+        alone = (group != 0).sum(2, keepdim=True) == 1
+        group[alone & (size < lone[:, None])] = 0  # and so in k
     decoded = torch.empty_like(y)
-    decoded[:, order] = (quantise(y - offset, threshold) + offset) * step
-    return synthesise(decoded).round().clamp(0, PEAK)
+    decoded[:, order] = (k + offset) * step
+    return synthesise(decoded)
 
 
 def order_of(photos: Photos, recipe: Recipe) -> Tensor:

@@ -259,18 +259,18 @@ class Slice(nn.Module):
 
     def _code_groups(self, y: Tensor, mean: Tensor, out: Tensor, levels: Levels, choice: Choice) -> CodedSlice:
         """A pass of groups: y, mean (B, n, g, d), out (B, n, g, HEAD[d])."""
-        flag, query, scale, mean = self._parameters(out, mean)
+        flag, query, scale, mean = self._split(out, mean)
         rounded = to_units(mean)
         r = y - rounded / UNIT
-        level = levels.of(self.part.dim)
-        k = retrieve(level, *(x.flatten(0, 2) for x in (r, query, flag)), choice.weight).reshape(r.shape)
+        flat = r.flatten(0, 2), query.flatten(0, 2), flag.flatten()
+        k = retrieve(levels.of(self.part.dim), *flat, choice.weight).reshape(r.shape)
         nonzero = (k != 0).any(-1)  # (B, n, g)
         bits = F.softplus(torch.where(nonzero, -flag, flag)).sum((1, 2)) / math.log(2)
         words, symbols = levels.bits(k[nonzero], query[nonzero], scale[nonzero])
         bits = bits.index_add(0, nonzero.nonzero()[:, 0], words)
         return CodedSlice(bits, rounded + k * UNIT, self._miss(y, mean), flag.numel() + symbols)
 
-    def _parameters(self, out: Tensor, mean: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _split(self, out: Tensor, mean: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Outputs of the head for groups -> flag (B, n, g), query (.., F), scale and mean (.., d)."""
         dim = self.part.dim
         used = (1, SHAPED[dim], dim, FREE)
@@ -290,7 +290,7 @@ class ScalarSlice(Slice):
     """
 
     def _code_groups(self, y: Tensor, mean: Tensor, out: Tensor, levels: Levels, choice: Choice) -> CodedSlice:
-        _, _, parameter, mean = self._parameters(out, mean)
+        _, _, parameter, mean = self._split(out, mean)
         rounded, scale = to_units(mean), scale_of(parameter)
         k = retrieve_numbers(y - rounded / UNIT, scale, choice.weight)
         bits = logistic_bits(k, scale, REACH) + gamma_bits(k, REACH)

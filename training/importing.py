@@ -1,0 +1,144 @@
+"""Model files -> states of the float networks, to go on training from: the way back of export.py.
+
+Exported again, what was imported gives the same integers, up to a unit in the condition of the filter. What a file does
+not hold, such as the shape of the condition networks or the optimiser's moments, starts anew.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from codec.codebook import SLICES
+from codec.entropy import LOGIT_UNIT, TOTAL
+from codec.model import SUFFIX, load_model
+from codec.photo import photo
+from codec.prior import HYPER_GROUPS, HYPER_WORDS, STEPS, Ints
+from codec.restoration import HEAD_BITS
+from training import checkpoint
+from training.checkpoint import MODEL, Arrays, Checkpoint
+from training.export import ACTIVATION, DC_OFFSET, KEY_BITS, LEVEL_SHIFT, LINEAR_BITS, Floats, dc_gains, head_gains
+from training.features import HYPER_INPUTS, QUALITY_FEATURES
+from training.likelihoods import Levels
+from training.networks import CONDITION_HIDDEN, FILTER_CONDITION_HIDDEN
+from training.slices import HEAD
+
+__all__ = ["load_starts", "prior_state", "synthesis_state"]
+
+Tensors = Mapping[str, Ints]
+
+
+def load_starts(paths: Iterable[Path]) -> dict[str, Checkpoint]:
+    """What trainings can start from, by stage: checkpoints, and model files for all stages at once.
+
+    Raises
+    ------
+    CodecError
+        A file is damaged, or neither a checkpoint nor a photo model.
+    """
+    starts: dict[str, Checkpoint] = {}
+    for path in paths:
+        if path.suffix != SUFFIX:
+            found = checkpoint.load(path)
+            starts[str(found.card.get("stage"))] = found
+            continue
+        model = load_model(path)
+        photo(model)
+        states = {"prior": prior_state(model.tensors), "synthesis": synthesis_state(model.tensors)}
+        for stage, state in states.items():
+            starts[stage] = Checkpoint({"stage": stage}, {MODEL + name: array for name, array in state.items()})
+    return starts
+
+
+def prior_state(tensors: Tensors) -> Arrays:
+    """The state of training.networks.Prior, from the tensors of a model."""
+    out: Arrays = {"order": tensors["order"].astype(np.int64)}
+    out["hyper_codebook"] = tensors["hyper.words"] / ACTIVATION
+    out["hyper_logits"] = _logits(tensors["hyper.freqs"])
+    out["hyper_usage.hits"] = np.full((HYPER_GROUPS, HYPER_WORDS), np.nan)
+    out |= _condition(tensors["condition"], CONDITION_HIDDEN)
+    for i in range(3):
+        (weight,), out[f"h_a.{2 * i}.bias"] = _layer(tensors, f"h_a.{i}")
+        unused = HYPER_INPUTS - weight.shape[1] if i == 0 else 0
+        out[f"h_a.{2 * i}.weight"] = np.pad(weight, ((0, 0), (0, unused), (0, 0), (0, 0)))
+    for i in range(2):
+        (out[f"h_s.{i}.weight"],), out[f"h_s.{i}.bias"] = _layer(tensors, f"h_s.{i}")
+    for p in range(5):
+        weights, out[f"dc.{p}.0.bias"] = _layer(tensors, f"dc.{p}.hidden")
+        out[f"dc.{p}.0.weight"] = np.concatenate(weights, 1)[:, :, 0, 0]
+        (weight,), bias = _layer(tensors, f"dc.{p}.head", dc_gains(p))
+        out[f"dc.{p}.2.weight"], out[f"dc.{p}.2.bias"] = weight[:, :, 0, 0], bias - DC_OFFSET
+    for i, part in enumerate(SLICES[1:]):
+        u, s, number = f"update.{i}", f"slices.{i}", i + 1
+        (out[f"{u}.conv.weight"], out[f"{u}.embed.weight"]), bias = _layer(tensors, f"update.{number}.hidden")
+        out[f"{u}.conv.bias"] = bias
+        (out[f"{u}.out.weight"],), out[f"{u}.out.bias"] = _layer(tensors, f"update.{number}.out")
+        parts, out[f"{s}.context.bias"] = _layer(tensors, f"slices.{number}.hidden")
+        out[f"{s}.context.weight"], out[f"{s}.partial.weight"] = parts
+        gains = head_gains(part.dim)
+        (weight,), bias = _layer(tensors, f"slices.{number}.head", np.tile(gains, part.groups))
+        out[f"{s}.head.weight"] = _padded(weight, len(gains), HEAD[part.dim])
+        out[f"{s}.head.bias"] = _padded(bias, len(gains), HEAD[part.dim])
+        for m, name in enumerate(("linear", "linear_partial")):
+            if (own := f"slices.{number}.linear.weight.{m}") in tensors:
+                out[f"{s}.{name}.weight"] = tensors[own].transpose(0, 3, 1, 2) / (1 << LINEAR_BITS)
+    for name, fixed in ((n, v.numpy()) for n, v in Levels().state_dict().items() if n.endswith(".fixed")):
+        level = f"levels.{name.removesuffix('.fixed')}"
+        key = tensors[f"{level}.weight.0"][:, 0, 0] * (math.log(2) / (1 << KEY_BITS))
+        out[f"{level}.fixed"], out[f"{level}.key"] = fixed, key - fixed
+        out[f"{level}.bias"] = tensors[f"{level}.bias"] * (math.log(2) / (LOGIT_UNIT << LEVEL_SHIFT))
+    return out
+
+
+def synthesis_state(tensors: Tensors) -> Arrays:
+    """The state of training.networks.Synthesis, from the tensors of a model."""
+    out = _condition(tensors["restore.condition"], FILTER_CONDITION_HIDDEN)
+    (out["stem.weight"],), out["stem.bias"] = _layer(tensors, "restore.stem")
+    for i in itertools.takewhile(lambda i: f"restore.block.{i}.out.bias" in tensors, itertools.count()):
+        for own, name in (("conv", "hidden"), ("out", "out")):
+            (weight,), out[f"blocks.{i}.{own}.bias"] = _layer(tensors, f"restore.block.{i}.{name}")
+            out[f"blocks.{i}.{own}.weight"] = weight
+    (out["head.weight"],), out["head.bias"] = _layer(tensors, "restore.head", float(1 << HEAD_BITS))
+    return out
+
+
+def _layer(tensors: Tensors, name: str, gain: Floats | float = ACTIVATION) -> tuple[list[Floats], Floats]:
+    """Weights (O, I, kh, kw) of each map and bias (O,) of a unit whose outputs have `gain` integers to their unit."""
+    bias = tensors[f"{name}.bias"]
+    ratio = np.ldexp(np.broadcast_to(gain, bias.shape) / ACTIVATION, tensors[f"{name}.shift"])
+    maps = itertools.takewhile(lambda key: key in tensors, (f"{name}.weight.{m}" for m in itertools.count()))
+    weights: list[Floats] = [tensors[key].transpose(0, 3, 1, 2) / ratio[:, None, None, None] for key in maps]
+    return weights, np.asarray(bias / (ratio * ACTIVATION))
+
+
+def _padded(rows: Floats, used: int, all_: int) -> Floats:
+    """Rows in runs of `used` (n used, ...) -> in runs of `all_`, the further ones zero."""
+    runs = rows.reshape(-1, used, *rows.shape[1:])
+    more = np.zeros((len(runs), all_ - used, *rows.shape[1:]))
+    return np.concatenate([runs, more], 1).reshape(-1, *rows.shape[1:])
+
+
+def _condition(table: Ints, hidden: int) -> Arrays:
+    """A condition network whose output is a table (STEPS, n): in between a polygon, of as many corners as it has units.
+
+    With a unit for each quality the table is met exactly, with fewer in the least squares.
+    """
+    t, corners = np.arange(STEPS) / (STEPS - 1), np.arange(hidden) / hidden
+    first = np.zeros((hidden, QUALITY_FEATURES))
+    first[:, 0] = 1  # the quality itself
+    basis = np.concatenate([np.maximum(t[:, None] - corners, 0), np.ones((STEPS, 1))], 1)
+    last = np.linalg.lstsq(basis, table / ACTIVATION, rcond=None)[0]
+    names = (f"condition.{i}.{part}" for i in (0, 2) for part in ("weight", "bias"))
+    return dict(zip(names, (first, -corners, last[:-1].T, last[-1]), strict=True))
+
+
+def _logits(freqs: Ints) -> Floats:
+    """(n, K) frequencies -> logits that export turns into them: in the middle of what it rounds down to each."""
+    share = freqs - 0.5  # the most frequent has what rounding left over, half a unit for each other symbol
+    rows = np.arange(len(freqs))
+    share[rows, freqs.argmax(1)] -= share.sum(1) - (TOTAL - freqs.shape[1])
+    return np.asarray(np.log(share))
