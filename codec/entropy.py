@@ -204,7 +204,7 @@ def frequencies_of_bit(logits: NDArray[Any]) -> NDArray[np.int32]:
 def _weights(freqs: Ints) -> NDArray[np.float32]:
     """(n, K) frequencies -> the weights 2^8 f - 1 that make the coder's borders exact; ValueError if no tables."""
     k = freqs.shape[1]
-    weights = freqs.astype(np.float32)
+    weights = freqs.astype(np.float32, order="C")  # the coder does not look at strides
     weights *= _CODER_TOTAL // TOTAL
     weights -= 1
     # Sums of positive floats never fall back below 2^24 once they have passed it, so an equal sum is an exact sum.

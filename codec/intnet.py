@@ -55,9 +55,10 @@ class Conv:
 
     def bound(self) -> list[int]:
         """Largest |sum| of each output channel for any inputs in range."""
-        # Weights are below 2^31 and a kernel has fewer than 2^30 of them, so their sums fit; products may not.
-        largest = max(abs(self.low), abs(self.high))
-        sums = np.abs(self.weight.astype(np.int64)).reshape(len(self.weight), -1).sum(axis=1)
+        # Fewer than 2^30 numbers of int32 have a sum within int64; all else, products too, is for Python's integers.
+        w, largest = self.weight, max(abs(self.low), abs(self.high))
+        fits = w.min() >= -(1 << 31) and w.max() < 1 << 31
+        sums = np.abs(w.astype(np.int64 if fits else object)).reshape(len(w), -1).sum(axis=1)
         return [largest * total for total in sums.tolist()]
 
     def accepts(self, low: int, high: int) -> None:
@@ -224,7 +225,7 @@ def pattern(shape: tuple[int, ...], low: int, high: int) -> NDArray[np.int64]:
 def _patches(x: Carrier, conv: Conv) -> Carrier:
     """Pixels under the kernel: (H, W, I) -> view (H', W', kh, kw I), whose last axis is contiguous in memory."""
     _, kh, kw, i = conv.weight.shape
-    padded = np.pad(x, ((kh // 2,) * 2, (kw // 2,) * 2, (0, 0)))
+    padded = np.pad(np.ascontiguousarray(x), ((kh // 2,) * 2, (kw // 2,) * 2, (0, 0)))  # pad keeps Fortran's order
     height, width = -(-x.shape[0] // conv.stride), -(-x.shape[1] // conv.stride)
     row, column, item = padded.strides
     return np.lib.stride_tricks.as_strided(

@@ -110,11 +110,11 @@ def encode_tile(built: Photo, y: F64, step_index: int, effort: int = 5) -> tuple
     payload, and the coefficients (h, w, 768) that a decoder gets, in 1/256 grey levels
     """
     step = int(built.steps[step_index])
-    target = y
-    for sweep in range(max(1, effort - 5)):
-        if sweep:
-            target = y - _repaired(built, decoded, step_index, step)
-        payload, decoded = _code(built, target, step_index, step, Rounding if effort < 4 else Retriever)
+    chooser = Rounding if effort < 4 else Retriever
+    payload, decoded = _code(built, y, step_index, step, chooser)
+    for _ in range(effort - 6):
+        target = y - _repaired(built, decoded, step_index, step)
+        payload, decoded = _code(built, target, step_index, step, chooser)
     return bytes([step_index]) + payload, decoded
 
 

@@ -74,6 +74,19 @@ def test_the_digest_sees_a_single_bit():
     assert checkpoint.digest(net) == before
 
 
+def test_a_start_may_lack_buffers_but_no_parameters():
+    known, other = checkpoint.capture(CARD, *trained()), Net()
+    other.register_buffer("seen", torch.tensor([7.0]))
+    with pytest.raises(CheckpointError, match="seen is in the network only"):
+        checkpoint.load_model(known, other)
+    checkpoint.load_model(known, other, whole=False)
+    assert np.array_equal(other.conv.bias.detach().numpy(), known.model["conv.bias"])
+    assert other.seen.tolist() == [7.0]
+    other.more = nn.Linear(1, 1, bias=False)
+    with pytest.raises(CheckpointError, match=r"more\.weight is in the network only"):
+        checkpoint.load_model(known, other, whole=False)
+
+
 def test_another_network_is_refused_with_the_name_and_left_alone():
     known = checkpoint.capture(CARD, *trained())
     other = Net(4)

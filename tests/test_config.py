@@ -63,6 +63,7 @@ def test_values_are_read_into_their_place():
         ("[prior]", "[prior]\nweights = [7, 8, 9]", "two numbers above 0"),
         ("[prior]", "[prior]\nweights = [0, 8]", "two numbers above 0"),
         ("[prior]", "[prior]\nweights = 7", "weights is a list"),
+        ("[prior.schedule]", "hyper_norm = true\n[prior.schedule]\nbatch = 1\ncrop = 64", "hyper_norm needs"),
         ("[prior]", "[prior]\nthreshold = 0.6", r"in \(0, 0.5\]"),
         ('name = "tiny"', 'name = "a/b"', "name becomes that of a file"),
         ("[prior]", "[prior]\nquantizer = 3", "quantizer is a table, not 3"),

@@ -45,6 +45,18 @@ def test_a_message_comes_back(seed: int, n: int, k: int) -> None:
     assert np.array_equal(decoder.decode(a, n), x)
 
 
+def test_tables_may_lie_in_memory_as_they_like() -> None:
+    rng = np.random.default_rng(0)
+    a, b = tables(rng, 50, 33), tables(rng, 1, 33)
+    x, y = draw(rng, a), draw(rng, np.tile(b, (50, 1)))
+    expected = message((x, a), (y, np.tile(b, (50, 1))))
+    for other in (np.asfortranarray(a), np.repeat(a, 2, axis=1)[:, ::2], a[::-1].copy()[::-1]):
+        assert message((x, other), (y, np.broadcast_to(b, (50, 33)))) == expected
+        decoder = Decoder(expected)
+        assert np.array_equal(decoder.decode(other), x)
+        assert np.array_equal(decoder.decode(np.broadcast_to(b, (50, 33))), y)
+
+
 @given(seeds, st.integers(1, 12), st.booleans())
 def test_short_messages_come_back_from_their_shortest_form(seed: int, n: int, unlikely: bool) -> None:
     # Few symbols, hostile ends: the last symbol of each table sits at the upper end of the interval, where carries are.

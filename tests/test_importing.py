@@ -23,7 +23,8 @@ def arrays(model: torch.nn.Module) -> dict[str, np.ndarray]:
 
 def filled(model: torch.nn.Module, state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The state after it was in the network, as float32."""
-    checkpoint.load_model(Checkpoint({}, {MODEL + name: array for name, array in state.items()}), model)
+    start = Checkpoint({}, {MODEL + name: array for name, array in state.items()})
+    checkpoint.load_model(start, model, whole=False)
     return arrays(model)
 
 
@@ -64,6 +65,19 @@ def test_what_is_imported_predicts_as_the_float_networks_did(networks):
     assert float((other - change).square().mean().detach()) < 0.01 * float(change.square().mean().detach())
 
 
+def test_a_norm_of_the_hyper_latent_is_folded_in():
+    torch.manual_seed(0)
+    normed, plain, seen = Prior(8, 6, hyper_norm=True), Prior(8, 6), 4 * torch.randn(2, 147, 16, 16)
+    seen[:, 132:] = 0
+    for _ in range(60):
+        normed.h_a(seen)
+    filled(plain, prior_state(prior_tensors(arrays(normed))))
+    with torch.no_grad():
+        expected, z = normed.eval().h_a(seen), plain.eval().h_a(seen)
+    assert float(expected.std()) == pytest.approx(0.5, rel=0.05)
+    assert float((z - expected).square().mean().sqrt()) < 0.05 * 0.5
+
+
 def test_a_condition_meets_its_table_at_every_quality():
     table = np.random.default_rng(0).integers(-200, 200, (64, 5))
     state = _condition(table, 64)
@@ -86,9 +100,9 @@ def test_a_model_file_is_a_start_for_both_stages(networks, tmp_path):
     (tmp_path / "m.egmm").write_bytes(photo_model(*(arrays(model) for model in networks), name="m"))
     starts = load_starts([tmp_path / "m.egmm"])
     assert starts.keys() == {"prior", "synthesis"}
-    checkpoint.load_model(starts["prior"], Prior(8, 6))
+    checkpoint.load_model(starts["prior"], Prior(8, 6, hyper_norm=True), whole=False)
     with pytest.raises(CheckpointError, match="has shape"):
-        checkpoint.load_model(starts["prior"], Prior(10, 6))
+        checkpoint.load_model(starts["prior"], Prior(10, 6), whole=False)
 
 
 def test_other_models_are_refused(tmp_path):

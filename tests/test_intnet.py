@@ -70,6 +70,17 @@ def test_large_maps_are_worked_on_in_strips(monkeypatch: pytest.MonkeyPatch) -> 
     assert np.array_equal(intnet.run(unit, x), whole)
 
 
+@pytest.mark.parametrize("shape", [(1, 9), (9, 1), (4, 5)])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_maps_may_lie_in_memory_as_they_like(shape: tuple[int, int], stride: int) -> None:
+    conv = Conv(intnet.pattern((3, 3, 3, 7), -9, 9), -99, 99, stride)
+    unit = Unit("layout", (conv,), np.zeros(3, int), np.array(0), -(1 << 20), 1 << 20)
+    x = intnet.pattern((*shape, 7), -99, 99).astype(unit.dtype)
+    layouts = np.asfortranarray(x), x[::-1, ::-1].copy()[::-1, ::-1], np.repeat(x, 2, axis=2)[..., ::2]
+    for other in (*layouts, np.asfortranarray(x.reshape(-1, 7)).reshape(x.shape)):
+        assert np.array_equal(intnet.run(unit, other), naive_unit(unit, x))
+
+
 def test_units_that_make_no_sense_are_refused() -> None:
     conv = Conv(np.ones((2, 1, 1, 3), int), -1, 1)
     good = {"name": "u", "convs": (conv,), "bias": np.zeros(2, int), "shift": np.array(1), "lo": 0, "hi": 1, "extra": 0}
@@ -113,11 +124,12 @@ def test_units_that_make_no_sense_are_refused() -> None:
 
 
 def test_proof_takes_hostile_numbers() -> None:
-    huge = np.full((1, 3, 3, 4), -(2**63), np.int64)  # |w| is not even an int64
-    with pytest.raises(ModelError, match="sums may reach"):
-        Unit("u", (Conv(huge, -(2**62), 2**62),), np.array([0]), np.array([0]), 0, 1)
-    with pytest.raises(ModelError, match="sums may reach"):
-        Unit("u", (Conv(huge, 0, 1),), np.array([-(2**63)]), np.array([0]), 0, 1)
+    for least, dtype in ((-(2**31), np.int32), (-(2**63), np.int64)):
+        huge = np.full((1, 3, 3, 4), least, dtype)  # |w| does not fit its own type
+        assert Conv(huge, -1, 0).bound() == [-36 * least]
+        for low, high, bias in ((-(2**62), 2**62, 0), (0, 1, -(2**63))):
+            with pytest.raises(ModelError, match="sums may reach"):
+                Unit("u", (Conv(huge, low, high),), np.array([bias]), np.array([0]), 0, 1)
 
 
 def test_the_self_test_sees_a_machine_that_computes_wrong() -> None:

@@ -81,6 +81,17 @@ def test_stopped_and_resumed_is_the_same_run_bit_for_bit(whole, photos, tmp_path
     check_same_run(whole, tmp_path)
 
 
+def test_a_run_with_a_norm_can_be_resumed_too_and_starts_from_one_without(whole, photos, tmp_path):
+    recipe = parse_recipe(RECIPE.replace("hidden = 6", "hidden = 6\nhyper_norm = true"))
+    starts = {"prior": checkpoint.load(whole / "prior.npz")}
+    for folder, breaks in ((tmp_path / "a", []), (tmp_path / "b", [3])):
+        for steps in breaks:
+            loop.train(recipe, photos, photos, folder, starts=starts, stop=stopping_after(steps))
+        loop.train(recipe, photos, photos, folder, starts=starts, resume=True)
+    check_same_run(tmp_path / "a", tmp_path / "b")
+    assert arrays(tmp_path / "a", "prior")["model/h_a.5.num_batches_tracked"] == 6
+
+
 def test_a_run_that_was_killed_after_its_checkpoint_is_the_same_run(whole, photos, tmp_path):
     recipe = parse_recipe(RECIPE)
     loop.train(recipe, photos, photos, tmp_path, stop=stopping_after(3))

@@ -98,6 +98,15 @@ def test_items_of_a_batch_do_not_meet():
     torch.testing.assert_close(both, alone, rtol=1e-5, atol=1e-2)
 
 
+def test_a_norm_keeps_the_hyper_latent_where_its_codewords_are():
+    model, y, t = tiny(hyper_norm=True), latent(2, 8, 8), torch.tensor([0.2, 0.8])
+    z = model.train()(y, t, ROUNDING).hyper.z  # (groups, n, dimension)
+    torch.testing.assert_close(z.mean(1), torch.zeros(2, 4), rtol=0, atol=1e-4)
+    torch.testing.assert_close(z.std(1, correction=0), torch.full((2, 4), 0.5), rtol=1e-2, atol=0)
+    one = model.eval()(y[:1], t[:1], ROUNDING)  # by what it saw in training, not by the batch
+    assert torch.equal(one.hyper.codes, model(y, t, ROUNDING).hyper.codes[:, :4])
+
+
 def test_training_watches_the_codes_of_the_hyper_latent():
     model, y, t = tiny(), latent(2, 8, 8), torch.tensor([0.2, 0.8])
     model.eval()(y, t, ROUNDING)

@@ -91,9 +91,14 @@ def restore(
     _fill(checkpoint.part(TASK), state)
 
 
-def load_model(checkpoint: Checkpoint, model: nn.Module) -> None:
-    """Put the network of a checkpoint into a model of the same shape; CheckpointError if it is not."""
-    _fill(checkpoint.model, model.state_dict())
+def load_model(checkpoint: Checkpoint, model: nn.Module, *, whole: bool = True) -> None:
+    """Put the network of a checkpoint into a model of the same shape; CheckpointError if it is not.
+
+    A start that is not `whole` may lack buffers, such as statistics of what a new option adds: they stay as they are.
+    """
+    arrays, tensors = checkpoint.model, model.state_dict()
+    anew = set() if whole else {name for name, _ in model.named_buffers()} - arrays.keys()
+    _fill(arrays, {name: tensor for name, tensor in tensors.items() if name not in anew})
 
 
 def _fill(arrays: Arrays, tensors: dict[str, Tensor]) -> None:

@@ -19,13 +19,14 @@ from training.errors import CheckpointError, TrainingError
 if TYPE_CHECKING:
     from training.checkpoint import Checkpoint
 
-__all__ = ["export", "train"]
+__all__ = ["export", "stopping", "train"]
 
 RUNS = "runs"  # where a run is kept unless --out says otherwise
+_HELP = {"help_option_names": ["-h", "--help"]}
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@click.command()
+@click.command(context_settings=_HELP)
 @click.argument("recipe", metavar="RECIPE")
 @click.option("--out", type=click.Path(path_type=Path), help=f"Folder of the run.  [default: {RUNS}/NAME]")
 @click.option("--resume/--fresh", default=None, help="Go on from the checkpoints in the folder, or replace them.")
@@ -76,7 +77,7 @@ def train(
         click.echo(f"no model is written: {error}", err=True)
 
 
-@click.command()
+@click.command(context_settings=_HELP)
 @click.argument("parts", metavar="PART...", nargs=-1, required=True, type=_FILE)
 @click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), metavar="MODEL.egmm")
 @click.option("-f", "--force", is_flag=True, help="Overwrite an existing file.")
@@ -125,7 +126,7 @@ def _run(
         click.echo(f"left out {photos.left_out} pictures with a side below {crop}", err=True)
     named = recipe.data.validation
     held_out = validation or (folder_of(named, path) if named else None)
-    with _stopping() as stop:
+    with stopping() as stop:
         finished = loop.train(
             recipe,
             photos,
@@ -141,7 +142,7 @@ def _run(
 
 
 @contextmanager
-def _stopping() -> Iterator[Callable[[], bool]]:
+def stopping() -> Iterator[Callable[[], bool]]:
     """Turns the first Ctrl-C, or a request to terminate, into an answer to `stop`; the second one interrupts."""
     asked = False
 

@@ -28,6 +28,7 @@ __all__ = [
     "parse_recipe",
 ]
 
+HYPER_SIDE = 4 * BLOCK  # pixels that share a vector of the hyper-latent
 METHODS = ("hopfield", "annealed", "moving-average", "rotation")  # see quantizers.py
 
 
@@ -111,9 +112,12 @@ class PriorStage:
     auxiliary: float = 0.1
     linear_rate: float = 0.1  # learning rate of the linear predictions, relative
     grey: float = 0.03  # share of the batches that hold a grey picture
+    hyper_norm: bool = False  # standardise the hyper-latent over the batch, which keeps its codebook in use
     quantizer: QuantizerChoice = field(default_factory=QuantizerChoice)
 
     def __post_init__(self) -> None:
+        several = self.schedule.batch > 1 or self.schedule.crop > HYPER_SIDE
+        _require(several or not self.hyper_norm, f"hyper_norm needs a batch above 1, or a crop above {HYPER_SIDE}")
         _require(min(self.width, self.hidden) > 0, "width and hidden must be above 0")
         _require(0 < self.threshold <= 0.5, "threshold must be in (0, 0.5]")
         _require(len(self.weights) == 2 and 0 < self.weights[0] <= self.weights[-1], "weights are two numbers above 0")

@@ -62,10 +62,13 @@ class Photos:
             self._cache[number] = pixels
         return pixels
 
+    def spread(self, most: int | None = None) -> range:
+        """Numbers of at most `most` pictures, spread over all."""
+        return range(0, len(self), 1 if most is None else -(-len(self) // most))
+
     def whole(self, most: int | None = None, longest: int = 2**30) -> Iterator[Tensor]:
         """At most `most` pictures, spread over all, cut to whole blocks and to `longest`: (16 h, 16 w, 3) uint8."""
-        every = 1 if most is None else -(-len(self) // most)
-        for number in range(0, len(self), every):
+        for number in self.spread(most):
             pixels = self[number]
             height, width = (min(side, longest) // BLOCK * BLOCK for side in pixels.shape[:2])
             yield torch.from_numpy(pixels[:height, :width].copy())

@@ -28,7 +28,7 @@ from training.checkpoint import Checkpoint
 from training.config import Card
 from training.errors import CheckpointError
 from training.likelihoods import LARGEST_SCALE, SMALLEST_SCALE
-from training.networks import LARGEST_STEP, OCTAVES
+from training.networks import HYPER_SPREAD, LARGEST_STEP, OCTAVES, Standardise
 from training.slices import DC_MEAN_GAIN, FIRST_MEAN_GAIN, MEAN_GAIN
 
 Floats = NDArray[np.floating[Any]]
@@ -143,7 +143,8 @@ def prior_tensors(state: dict[str, Floats]) -> Tensors:
     out["hyper.freqs"] = frequencies(np.exp(get("hyper_logits") - get("hyper_logits").max(1, keepdims=True)))
     out["scalars.freqs"], out["splits.freqs"] = logistic_tables(REACH), logistic_tables(SPLIT_REACH)
     for i in range(3):
-        out |= layer(f"h_a.{i}", [get(f"h_a.{2 * i}.weight")[:, :HYPER_USED]], get(f"h_a.{2 * i}.bias"))
+        mean, gain = _standardised(state) if i == 2 else (0.0, 1.0)
+        out |= layer(f"h_a.{i}", [get(f"h_a.{2 * i}.weight")[:, :HYPER_USED]], get(f"h_a.{2 * i}.bias") - mean, gain)
     for i in (0, 1):
         out |= layer(f"h_s.{i}", [get(f"h_s.{i}.weight")], get(f"h_s.{i}.bias"))
     for p in range(5):
@@ -189,6 +190,13 @@ def head_gains(dim: int) -> Floats:
     shaped = dim * (1 if dim == 8 else 2)
     flag, mean = LOGIT_UNIT / math.log(2), [MEAN_GAIN[2] * UNIT] * 2 if dim == 2 else []
     return np.array([flag, *[QUERY_UNIT] * shaped, *[SCALES - 1] * dim, *[QUERY_UNIT] * FREE, *mean], np.float64)
+
+
+def _standardised(state: dict[str, Floats]) -> tuple[Floats | float, Floats | float]:
+    """What the norm of a prior with `hyper_norm` takes from the hyper-latent, and what it multiplies it with then."""
+    if "h_a.5.running_var" not in state:
+        return 0.0, 1.0
+    return state["h_a.5.running_mean"], HYPER_SPREAD / np.sqrt(state["h_a.5.running_var"] + Standardise.EPS)
 
 
 def _reader(state: dict[str, Floats]) -> Callable[[str], Floats]:

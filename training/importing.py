@@ -1,7 +1,7 @@
 """Model files -> states of the float networks, to go on training from: the way back of export.py.
 
 Exported again, what was imported gives the same integers, up to a unit in the condition of the filter. What a file does
-not hold, such as the shape of the condition networks or the optimiser's moments, starts anew.
+not hold, such as the shape of the condition networks, statistics or the optimiser's moments, starts anew.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from codec.codebook import SLICES
 from codec.entropy import LOGIT_UNIT, TOTAL
 from codec.model import SUFFIX, load_model
 from codec.photo import photo
-from codec.prior import HYPER_GROUPS, HYPER_WORDS, STEPS, Ints
+from codec.prior import STEPS, Ints
 from codec.restoration import HEAD_BITS
 from training import checkpoint
 from training.checkpoint import MODEL, Arrays, Checkpoint
@@ -59,7 +59,6 @@ def prior_state(tensors: Tensors) -> Arrays:
     out: Arrays = {"order": tensors["order"].astype(np.int64)}
     out["hyper_codebook"] = tensors["hyper.words"] / ACTIVATION
     out["hyper_logits"] = _logits(tensors["hyper.freqs"])
-    out["hyper_usage.hits"] = np.full((HYPER_GROUPS, HYPER_WORDS), np.nan)
     out |= _condition(tensors["condition"], CONDITION_HIDDEN)
     for i in range(3):
         (weight,), out[f"h_a.{2 * i}.bias"] = _layer(tensors, f"h_a.{i}")

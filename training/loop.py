@@ -104,7 +104,7 @@ def run_stage(
     else:
         task.prepare()
         if start:
-            checkpoint.load_model(start, model)
+            checkpoint.load_model(start, model, whole=False)
     prune(metrics, task.name, step)
     first, begun, saved, losses = step, time.monotonic(), time.monotonic(), list[float]()
     live = Live(task.name)

@@ -109,8 +109,13 @@ class PriorTask:
         self.stage, self.recipe, self.photos, self.validation = stage, recipe, photos, validation
         self.schedule = stage.schedule
         torch.manual_seed(recipe.seed)
-        quantizer = quantizer_of(stage.quantizer)
-        self.model = Prior(stage.width, stage.hidden, quantizer=quantizer, scalar=stage.scalar)
+        self.model = Prior(
+            stage.width,
+            stage.hidden,
+            quantizer=quantizer_of(stage.quantizer),
+            scalar=stage.scalar,
+            hyper_norm=stage.hyper_norm,
+        )
         self.rates = torch.full((BINS,), FIRST_RATE)  # running means, bits per pixel
         self.bpp, self.psnr, self.hits = Means(), Means(), torch.zeros(HYPER_GROUPS, HYPER_WORDS, dtype=torch.long)
         self.hyper: Quantised | None = None  # of the last batch

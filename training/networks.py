@@ -41,7 +41,7 @@ from training.retrieval import Choice
 from training.slices import DC, CodedSlice, DcSlice, ScalarSlice, Slice
 from training.usage import Usage
 
-__all__ = ["LARGEST_STEP", "OCTAVES", "Coded", "Prior", "Synthesis", "step_of"]
+__all__ = ["LARGEST_STEP", "OCTAVES", "Coded", "Prior", "Standardise", "Synthesis", "step_of"]
 
 COEFFICIENTS = SLICES[-1].stop
 LARGEST_STEP, OCTAVES = 204.0, 4.25  # steps in grey levels: LARGEST_STEP at quality 0, OCTAVES below it at quality 1
@@ -93,6 +93,7 @@ class Prior(nn.Module):
     order : (768,) int64, the transform's coefficients in the order of coding; a part of the model that is not used here
     quantizer : of the hyper-latent
     scalar : the control, which codes groups as numbers; the codec has no use for it
+    hyper_norm : `h_a` ends in a `Standardise`
 
     Notes
     -----
@@ -108,6 +109,7 @@ class Prior(nn.Module):
         order: Tensor | None = None,
         quantizer: Quantizer | None = None,
         scalar: bool = False,
+        hyper_norm: bool = False,
     ) -> None:
         super().__init__()
         self.width, self.hidden = width, hidden
@@ -123,6 +125,7 @@ class Prior(nn.Module):
             nn.Conv2d(wide, narrow, 3, stride=2, padding=1),
             nn.ReLU(),
             nn.Conv2d(narrow, HYPER_GROUPS * HYPER_DIM, 1),
+            *([Standardise(HYPER_GROUPS * HYPER_DIM)] if hyper_norm else []),
         )
         self.hyper_codebook = nn.Parameter(torch.randn(HYPER_GROUPS, HYPER_WORDS, HYPER_DIM) * HYPER_SPREAD)
         self.hyper_logits = nn.Parameter(torch.zeros(HYPER_GROUPS, HYPER_WORDS))
@@ -182,6 +185,21 @@ class Prior(nn.Module):
         """Decoded hyper-latent -> the first state, before its clip, (B, width, 4 ceil(h/4), 4 ceil(w/4))."""
         up = rectified(F.pixel_shuffle(self.h_s[0](z_hat), 2))
         return F.pixel_shuffle(self.h_s[1](up), 2)
+
+
+class Standardise(nn.BatchNorm2d):
+    """Keeps each channel where the codewords are, at mean 0 and standard deviation HYPER_SPREAD; export folds it in.
+
+    Without it the vectors shrink before the codebook has learned to tell them apart, and one codeword takes them all.
+    """
+
+    EPS = 1e-5  # added to the variance
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, eps=self.EPS, affine=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return HYPER_SPREAD * super().forward(x)
 
 
 class Update(nn.Module):

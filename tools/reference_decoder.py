@@ -1,0 +1,452 @@
+"""A second decoder, written from SPEC.md alone: it shares no line with codec/, computes in int64, and takes its time.
+
+    python -m tools.reference_decoder MODEL.egmm FILE.egm OUT.ppm
+
+It decodes photos that are whole; what SPEC.md says a decoder must reject is the other one's part.
+"""  # fmt: skip
+
+from __future__ import annotations
+
+import hashlib
+import math
+import sys
+import zlib
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+__all__ = ["decode", "read_model"]
+
+WRAP = (1 << 64) - 1
+Array = np.ndarray[Any, Any]
+
+
+def read_file(data: bytes) -> tuple[dict[str, Any], list[tuple[str, bytes]]]:
+    """Header and chunks, their checksums compared."""
+    at = 6
+
+    def varint() -> int:
+        nonlocal at
+        value = shift = 0
+        while True:
+            byte = data[at]
+            value, shift, at = value | (byte & 127) << shift, shift + 7, at + 1
+            if byte < 128:
+                return value
+
+    assert data[:5] == b"\xceEGM\x01"
+    header: dict[str, Any] = {"kind": data[5], "width": varint(), "height": varint()}
+    header["channels"], at = data[at], at + 2
+    varint()
+    header["model"], header["digest"], at = data[at : at + 8], data[at + 8 : at + 12], at + 16
+    assert zlib.crc32(data[: at - 4]) == int.from_bytes(data[at - 4 : at], "little")
+    chunks, last = [], False
+    while not last:
+        start, letter, last = at, chr(data[at] & 127), data[at] > 127
+        at += 1
+        length = varint()
+        chunks.append((letter, data[at : at + length]))
+        at += length + 4
+        assert zlib.crc32(data[start : at - 4]) == int.from_bytes(data[at - 4 : at], "little")
+    assert at == len(data)
+    return header, chunks
+
+
+class Message:
+    """The range decoder."""
+
+    def __init__(self, data: bytes) -> None:
+        self.words = data + bytes(16)
+        self.low, self.range, self.at = 0, WRAP, 8
+        self.point = int.from_bytes(self.words[:8], "big")
+
+    def symbol(self, table: Array) -> int:
+        if len(table) == 1:
+            return 0
+        scale = self.range >> 24
+        q = ((self.point - self.low) & WRAP) // scale
+        ends = np.cumsum(table) << 8
+        k = int(np.searchsorted(ends, q, side="right"))
+        self.low = (self.low + scale * (int(ends[k]) - (int(table[k]) << 8))) & WRAP
+        self.range = scale * (int(table[k]) << 8)
+        if self.range < 1 << 32:
+            following = self.words[self.at : self.at + 4].ljust(4, b"\0")
+            self.low, self.range, self.at = (self.low << 32) & WRAP, (self.range << 32) & WRAP, self.at + 4
+            self.point = (self.point << 32 | int.from_bytes(following, "big")) & WRAP
+        return k
+
+    def symbols(self, n: int, table: Array) -> Array:
+        return np.array([self.symbol(table) for _ in range(n)], np.int64)
+
+
+def root(number: int, times: int) -> int:
+    """Floor of the 2^times-th root."""
+    for _ in range(times):
+        number = math.isqrt(number)
+    return number
+
+
+POWERS = [root(1 << (768 - j), 5) for j in range(769)]
+
+
+def table_of(logits: Any) -> Array:
+    values = [int(v) for v in logits]
+    top, k = max(values), len(values)
+    e = [POWERS[top - v] if top - v <= 768 else 0 for v in values]
+    s = ((65536 - k) << 32) // sum(e)
+    f = [(x * s >> 32) + 1 for x in e]
+    f[values.index(top)] += 65536 - sum(f)
+    return np.array(f, np.int64)
+
+
+def read_model(data: bytes) -> dict[str, Array]:
+    """The tensors of a model file."""
+    message = Message(dict(read_file(data)[1])["N"])
+
+    def raw(n: int, bits: int) -> Array:
+        out = np.zeros(n, np.int64)
+        for at in range(0, bits, 8):
+            out |= message.symbols(n, table_of([0] * (1 << min(8, bits - at)))) << at
+        return out
+
+    def array(code: tuple[int, ...], dims: tuple[int, ...]) -> Array:
+        center, low, radius, escape, shape, mask, first, span = code
+        grid = [size if mask >> i & 1 else 1 for i, size in enumerate(dims)]
+        scales = first + message.symbols(math.prod(grid), table_of([0] * (span + 1)))
+        explicit = 4 * message.symbols(2 * radius + 1, table_of([0] * 256)) if shape == 0 else None
+        own = np.broadcast_to(scales.reshape(grid), dims).ravel()
+        symbols = np.zeros(math.prod(dims), np.int64)
+        for scale in range(first, first + span + 1):
+            if explicit is not None:
+                logits = explicit.tolist()
+            else:  # 32 (q / w)^(shape / 2) is the 8th root of 2^40 q^(4 shape) 2^(shape (8 - scale))
+                power = 40 + shape * (8 - scale)
+                eighths = (abs(i - radius) ** (4 * shape) for i in range(2 * radius + 1))
+                logits = [-min(2048, root(q << power if power >= 0 else q >> -power, 3)) for q in eighths]
+            where = own == scale
+            symbols[where] = message.symbols(int(where.sum()), table_of(logits + [-4096] * escape))
+        escaped = symbols > 2 * radius
+        escapes = raw(int(escaped.sum()), 32) - (1 << 31)
+        numbers = center - (1 << low >> 1) + ((symbols - radius) << low) + raw(len(symbols), low)
+        numbers[escaped] = escapes
+        return numbers.reshape(dims)
+
+    count = int(raw(1, 32)[0])
+    directory = iter(array((0, 0, 127, 1, 2, 0, 32, 0), (count,)).tolist())
+    entries, name = [], b""
+    for shared in directory:
+        length = next(directory)
+        name = name[:shared] + bytes(next(directory) for _ in range(length))
+        shape = tuple(next(directory) for _ in range(next(directory)))
+        entries.append((name.decode(), shape, tuple(next(directory) for _ in range(8))))
+    return {name: array(code, shape) for name, shape, code in entries}
+
+
+def rounded(v: Array, s: Any) -> Array:
+    return (v + (1 << np.asarray(s, np.int64) >> 1)) >> s
+
+
+class Networks:
+    def __init__(self, tensors: dict[str, Array]) -> None:
+        self.t = tensors
+
+    def unit(self, name: str, *maps: Array, lo: int, hi: int, e: Any = 0) -> Array:
+        """Maps (h, w, C) -> (h, w, O)."""
+        h, w, _ = maps[0].shape
+        shift = self.t[f"{name}.shift"]
+        total = self.t[f"{name}.bias"] + (np.asarray(e, np.int64) << shift)
+        for m, x in enumerate(maps):
+            weight = self.t[f"{name}.weight.{m}"]
+            r = weight.shape[1] // 2
+            padded = np.pad(x, ((r, r), (r, r), (0, 0)))
+            for a, b in np.ndindex(weight.shape[1:3]):
+                total = total + np.einsum("yxc,oc->yxo", padded[a : a + h, b : b + w], weight[:, a, b])
+        return np.clip(rounded(total, shift), lo, hi)
+
+
+SLICES = (
+    (1, 3, 0, 0),
+    (1, 9, 3, 2),
+    (2, 10, 12, 13),
+    (4, 16, 32, 17),
+    (8, 12, 96, 21),
+    (8, 24, 192, 21),
+    (8, 48, 384, 21),
+)
+QUERY = {2: 4, 4: 8, 8: 8}
+DIAGONAL, STRAIGHT = ((-1, -1), (-1, 1), (1, -1), (1, 1)), ((-1, 0), (1, 0), (0, -1), (0, 1))
+NEAR = ((), tuple((2 * a, 2 * b) for a, b in DIAGONAL), tuple((2 * a, 2 * b) for a, b in STRAIGHT), DIAGONAL, STRAIGHT)
+RING = tuple((a, b) for a, b in product((-1, 0, 1), repeat=2) if a or b)
+REACHED = [next(v for v in range(4096) if (4 + v) ** 32 >= 2 ** (2 * n - 1) * 4**32) for n in range(1, 128)]
+ENERGY = np.array([sum(v >= least for least in REACHED) for v in range(4096)])
+
+
+def pass_of(y: int, x: int) -> int:
+    if (y + x) % 2:
+        return 4
+    if y % 2:
+        return 3
+    return 0 if y % 4 == x % 4 == 0 else 1 if y % 4 == x % 4 == 2 else 2
+
+
+def codewords(dim: int) -> list[tuple[int, ...]]:
+    if dim == 2:
+        words = [c for c in product(range(-3, 4), repeat=2) if any(c)]
+    elif dim == 4:
+        words = [c for c in product(range(-2, 3), repeat=4) if 0 < sum(v * v for v in c) <= 5]
+    else:
+        ones = [c for c in product((-1, 0, 1), repeat=8) if 1 <= sum(map(abs, c)) <= 2]
+        words = ones + [tuple(v * (i == j) for j in range(8)) for i in range(8) for v in (2, -2)]
+    return sorted(words, key=lambda c: (sum(v * v for v in c), c))
+
+
+WORDS = {dim: codewords(dim) for dim in (2, 4, 8)}
+
+
+def signed(v: Array) -> Array:
+    return np.clip((v + 1) >> 1, -127, 127)
+
+
+def energy(v: Array) -> Array:
+    return ENERGY[np.minimum(np.abs(v), 4095)]
+
+
+def shuffle(x: Array) -> Array:
+    h, w, c = x.shape
+    out = np.zeros((2 * h, 2 * w, c // 4), np.int64)
+    for a, b in product((0, 1), repeat=2):
+        out[a::2, b::2] = x[:, :, 2 * a + b :: 4]
+    return out
+
+
+class Tile:
+    """The prior of a tile, walked through."""
+
+    def __init__(self, nets: Networks, data: bytes, h: int, w: int) -> None:
+        self.nets, self.message, self.h, self.w = nets, Message(data[1:]), h, w
+        self.step, self.condition = int(nets.t["steps"][data[0]]), nets.t["condition"][data[0]]
+        self.values = np.zeros((h, w, 768), np.int64)
+
+    def decode(self) -> Array:
+        """(h, w, 768) coefficients in 1/256 grey levels."""
+        t, unit = self.nets.t, self.nets.unit
+        zh, zw = -(-self.h // 4), -(-self.w // 4)
+        codes = [self.message.symbols(zh * zw, t["hyper.freqs"][g]).reshape(zh, zw) for g in (0, 1)]
+        z = np.concatenate([t["hyper.words"][g][codes[g]] for g in (0, 1)], axis=2)
+        n = len(t["h_s.1.bias"]) // 4
+        e = np.repeat(self.condition[:n], 4)
+        state = shuffle(unit("h_s.0", z, lo=0, hi=255))
+        state = shuffle(unit("h_s.1", state, lo=-127, hi=127, e=e))[: self.h, : self.w]
+        self.slice_0(state)
+        wide = len(t["slices.1.hidden.bias"])
+        for i in range(1, 7):
+            hidden = unit(f"update.{i}.hidden", state, self.features(i - 1), lo=0, hi=255)
+            state = unit(f"update.{i}.out", hidden, lo=-127, hi=127, e=state)
+            e = self.condition[n + i * wide : n + (i + 1) * wide]
+            for parity in (0, 1):
+                self.half_slice(i, parity, state, e)
+        y = np.zeros_like(self.values)
+        y[..., t["order"]] = np.clip(self.values * self.step, -(1 << 23), 1 << 23)
+        return y
+
+    def around(self, y: int, x: int, near: Any) -> tuple[Array, Array]:
+        """Mean of slice 0 of neighbours (3,), and what each is more than it (n, 3)."""
+        inside = [0 <= y + a < self.h and 0 <= x + b < self.w for a, b in near]
+        v = [self.values[y + a, x + b, :3] if there else None for (a, b), there in zip(near, inside, strict=True)]
+        count, total = sum(inside), sum((each for each in v if each is not None), np.zeros(3, np.int64))
+        mean = (2 * total + count) // (2 * count) if count else np.zeros(3, np.int64)
+        return mean, np.array([np.zeros(3, np.int64) if each is None else each - mean for each in v])
+
+    def slice_0(self, state: Array) -> None:
+        for p in range(5):
+            blocks = [(y, x) for y, x in np.ndindex(self.h, self.w) if pass_of(y, x) == p]
+            means, scales = [], []
+            for y, x in blocks:
+                base, d = self.around(y, x, NEAR[p])
+                maps = [state[y : y + 1, x : x + 1]]
+                if p:
+                    maps.append(np.concatenate([signed(d).ravel(), energy(d).ravel()])[None, None])
+                hidden = self.nets.unit(f"dc.{p}.hidden", *maps, lo=0, hi=255)
+                o = self.nets.unit(f"dc.{p}.head", hidden, lo=-8191, hi=8191)[0, 0]
+                means.append(base + o[:3])
+                scales += np.clip(o[3:], 0, 63).tolist()
+            k = self.numbers("scalars.freqs", scales).reshape(-1, 3)
+            for (y, x), mean, codes in zip(blocks, means, k, strict=True):
+                self.values[y, x, :3] = mean + 16 * codes
+
+    def features(self, i: int) -> Array:
+        dim, groups, start, _ = SLICES[i]
+        v = self.values[..., start : start + dim * groups]
+        if i == 0:
+            d = np.zeros_like(v)
+            for y, x in np.ndindex(self.h, self.w):
+                d[y, x] = v[y, x] - self.around(y, x, RING)[0]
+            grey = np.clip((v * self.step + 4096) >> 13, -127, 127)
+            return np.concatenate([grey, signed(d), energy(d)], axis=2)
+        if i <= 2:
+            return np.concatenate([signed(v), energy(v)], axis=2)
+        pool = {3: 1, 4: 4, 5: 8, 6: 8}[i]
+        return energy(np.abs(v).reshape(self.h, self.w, -1, pool).sum(3))
+
+    def half_slice(self, i: int, parity: int, state: Array, e: Array) -> None:
+        dim, groups, start, outputs = SLICES[i]
+        size = dim * groups
+        hidden = self.nets.unit(f"slices.{i}.hidden", state, self.features(i), lo=0, hi=255, e=e)
+        out = self.nets.unit(f"slices.{i}.head", hidden, lo=-8191, hi=8191)
+        base = np.zeros((self.h, self.w, size), np.int64)
+        if i <= 3:
+            lower, own = self.values[..., : 3 if i == 1 else 12], self.values[..., start : start + size]
+            maps = (np.clip(v, -8191, 8191) for v in (lower, own))
+            base = self.nets.unit(f"slices.{i}.linear", *maps, lo=-8191, hi=8191)
+        blocks = [(y, x) for y, x in np.ndindex(self.h, self.w) if (y + x) % 2 == parity]
+        if not blocks:
+            return
+        o = np.array([out[at].reshape(groups, outputs) for at in blocks])  # (n, groups, outputs)
+        mean = np.array([base[at].reshape(groups, dim) for at in blocks])
+        if dim == 1:
+            mean += o[..., :1]
+            k = self.numbers("scalars.freqs", np.clip(o[..., 1], 0, 63).ravel()).reshape(mean.shape)
+        else:
+            q = 1 + QUERY[dim]
+            if dim == 2:
+                mean += o[..., q + dim + 4 :]
+            query = np.clip(np.concatenate([o[..., 1:q], o[..., q + dim : q + dim + 4]], axis=2), -127, 127)
+            scale = np.clip(o[..., q : q + dim], 0, 63)
+            k = self.groups(dim, o[..., 0].ravel(), query.reshape(-1, query.shape[2]), scale.reshape(-1, dim))
+        for at, values in zip(blocks, (mean + 16 * k.reshape(mean.shape)).reshape(len(blocks), -1), strict=True):
+            self.values[at][start : start + size] = values
+
+    def numbers(self, tables: str, scales: Any) -> Array:
+        table = self.nets.t[tables]
+        m = table.shape[1] // 2
+        k = np.array([self.message.symbol(table[scale]) - m for scale in scales], np.int64)
+        far = [i for i, number in enumerate(k) if abs(number) == m]
+        lengths = [1 << (15 - b) for b in range(13)] + [8]
+        b = self.message.symbols(len(far), np.array(lengths))
+        v = np.ones(len(far), np.int64)
+        for j in range(12, -1, -1):
+            for i in np.flatnonzero(b > j):
+                v[i] = 2 * v[i] + self.message.symbol(np.array([1 << 15, 1 << 15]))
+        k[far] += np.sign(k[far]) * (v - 1)
+        return k
+
+    def words(self, level: str, words: list[tuple[int, ...]], query: Array) -> tuple[Array, list[int]]:
+        """A codeword for each query, and which are split instead."""
+        out, split = np.zeros((len(query), len(words[0])), np.int64), []
+        for i, q in enumerate(query):
+            logits = self.nets.unit(f"levels.{level}", q[None, None], lo=-(1 << 20), hi=1 << 20)[0, 0]
+            k = self.message.symbol(table_of(logits))
+            if k == len(words):
+                split.append(i)
+            else:
+                out[i] = words[k]
+        return out, split
+
+    def groups(self, dim: int, flags: Array, query: Array, scale: Array) -> Array:
+        out = np.zeros((len(flags), dim), np.int64)
+        rows = np.flatnonzero([self.message.symbol(table_of((0, flag))) for flag in flags])
+        out[rows], split = self.words({2: "pair", 4: "quad", 8: "octet"}[dim], WORDS[dim], query[rows])
+        rows = rows[split]
+        if dim < 8:
+            out[rows] = self.numbers("splits.freqs", scale[rows].ravel()).reshape(-1, dim)
+            return out
+        halves = [np.concatenate([q[part : part + 4], q[8:]]) for q in query[rows] for part in (0, 4)]
+        words, split = self.words("half", [(0, 0, 0, 0), *WORDS[4]], np.array(halves).reshape(-1, 8))
+        words[split] = self.numbers("splits.freqs", scale[rows].reshape(-1, 4)[split].ravel()).reshape(-1, 4)
+        out[rows] = words.reshape(-1, 8)
+        return out
+
+
+def matrices() -> tuple[Array, Array, Array]:
+    """T, P and C."""
+    pi = math.pi
+    t = np.array(
+        [[math.sqrt(1 / 8) * math.cos(pi * (m + 0.5) * k / 16) if k else 0.25 for k in range(16)] for m in range(16)]
+    )
+    d = np.array(
+        [[math.cos(pi * (m + 0.5) * k / 8) / 2 if k else math.sqrt(1 / 8) for m in range(8)] for k in range(8)]
+    )
+    e = np.array([[math.cos(pi * (m + 0.5) * (k + 0.5) / 8) / 2 for m in range(8)] for k in range(8)])
+    one, zero, j = np.eye(8), np.zeros((8, 8)), np.eye(8)[::-1]
+    b = math.sqrt(0.5) * np.block([[one, j], [j, -one]])
+    p = (b @ np.block([[one, zero], [zero, j @ d.T @ e @ j]]) @ b).T
+    c = np.array([[1, -1, 1], [1, 0, -2], [1, 1, 1]]) / np.sqrt([3, 2, 6])
+    t, p, c = (np.rint(m * 16384).astype(np.int64) for m in (t, p, c))
+    return t, p, c
+
+
+def synthesis(y: Array) -> Array:
+    """(h, w, 768) -> (16 h, 16 w, 3) in 1/64 grey levels."""
+    t, p, c = matrices()
+    h, w, _ = y.shape
+    x = np.zeros((16 * h, 16 * w, 3), np.int64)
+    for a, v, u in np.ndindex(3, 16, 16):
+        x[v::16, u::16, a] = y[..., 256 * a + 16 * v + u]
+    for axis, s in ((0, 16), (1, 14)):
+        lines = np.moveaxis(x, axis, 0).copy()
+        for matrix, first, shift in ((t, 0, s), (p, 8, 14)):
+            for top in range(first, len(lines) - 15, 16):
+                lines[top : top + 16] = rounded(np.einsum("mk,k...->m...", matrix, lines[top : top + 16]), shift)
+        x = np.moveaxis(lines, 0, axis)
+    return rounded(np.einsum("ca,yxa->yxc", c, x), 14) + 8160
+
+
+def restored(nets: Networks, x: Array, t: int) -> Array:
+    step, (height, width, _) = int(nets.t["steps"][t]), x.shape
+    cells = np.zeros((height // 8, width // 8, 192), np.int64)
+    for c, i, j in np.ndindex(3, 8, 8):
+        cells[..., 64 * c + 8 * i + j] = x[i::8, j::8, c]
+    means = rounded(cells.reshape(*cells.shape[:2], 3, 64).sum(3), 6)
+    u = np.clip(rounded((cells - np.repeat(means, 64, axis=2)) * ((1 << 24) // step), 20), -127, 127)
+    r = len(nets.t["restore.stem.bias"])
+    e = nets.t["restore.condition"][t].reshape(-1, r)
+    s = nets.unit("restore.stem", u, lo=-127, hi=127, e=e[0])
+    for i in range(len(e) - 1):
+        hidden = nets.unit(f"restore.block.{i}.hidden", s, lo=0, hi=255, e=e[i + 1])
+        s = nets.unit(f"restore.block.{i}.out", hidden, lo=-127, hi=127, e=s)
+    change = rounded(nets.unit("restore.head", s, lo=-8192, hi=8192) * step, 10)
+    out = x.copy()
+    for c, i, j in np.ndindex(3, 8, 8):
+        out[i::8, j::8, c] += change[..., 64 * c + 8 * i + j]
+    return out
+
+
+def decode(data: bytes, tensors: dict[str, Array]) -> tuple[Array, Array | None]:
+    """Colour (H, W, C) and alpha (H, W) or None; AssertionError if the digest is another."""
+    header, chunks = read_file(data)
+    height, width, channels = header["height"], header["width"], header["channels"]
+    nets, h, w = Networks(tensors), -(-height // 16), -(-width // 16)
+    tiles = (chunk for letter, chunk in chunks if letter == "T")
+    y = np.zeros((h, w, 768), np.int64)
+    for top, left in product(range(0, h, 64), range(0, w, 64)):
+        tile, (th, tw) = next(tiles), (min(64, h - top), min(64, w - left))
+        y[top : top + th, left : left + tw] = Tile(nets, tile, th, tw).decode()
+        index = tile[0]
+    x = restored(nets, synthesis(y), index)
+    x = rounded(x, 6) if channels == 3 else (x.sum(2, keepdims=True) + 96) // 192
+    colour = np.clip(x[:height, :width], 0, 255).astype(np.uint8)
+    alpha = None
+    for letter, chunk in chunks:
+        if letter == "A":
+            rows = np.frombuffer(zlib.decompress(chunk[1:]), np.uint8).reshape(height, width).copy()
+            for i in range(1, (0, width, height)[chunk[0]]):
+                at, before = ((slice(None), i), (slice(None), i - 1)) if chunk[0] == 1 else (i, i - 1)
+                rows[at] = rows[at] + rows[before]
+            alpha = rows
+    sizes = b"".join(n.to_bytes(4, "little") for n in (height, width, channels))
+    pixels = colour.tobytes() + (b"" if alpha is None else alpha.tobytes())
+    assert hashlib.blake2b(sizes + pixels).digest()[:4] == header["digest"]
+    return colour, alpha
+
+
+def main() -> None:
+    model, source, target = sys.argv[1:]
+    colour, _ = decode(Path(source).read_bytes(), read_model(Path(model).read_bytes()))
+    head = f"P{5 if colour.shape[2] == 1 else 6} {colour.shape[1]} {colour.shape[0]} 255\n"
+    Path(target).write_bytes(head.encode() + colour.tobytes())
+
+
+if __name__ == "__main__":
+    main()
