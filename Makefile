@@ -15,9 +15,9 @@ setup: .venv/.setup
 
 demo: .venv/.setup
 	@mkdir -p demo
-	$(BIN)/engram compress docs/sample.png -o demo/sample.egm -q 40 -f
+	$(BIN)/engram compress docs/sample.png -o demo/sample.egm -q 30 -f
 	$(BIN)/engram decompress demo/sample.egm -o demo/sample.png -f
-	@$(BIN)/python tools/demo.py docs/sample.png demo/sample.egm demo/sample.png
+	@$(BIN)/python tools/demo.py docs/sample.png demo/sample.egm demo/sample.png demo/comparison.png
 
 test: lint
 	$(BIN)/pytest

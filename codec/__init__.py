@@ -6,14 +6,14 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+import importlib
+import typing
 
 from codec import errors
 from codec.errors import *  # noqa: F403
 from codec.limits import Limits
 
-if TYPE_CHECKING:
+if typing.TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -26,7 +26,7 @@ _LATER = {"Image": "pixels", "Model": "model", "load_model": "model", "models": 
 
 
 def compress(
-    image: Image | NDArray[Any],
+    image: Image | NDArray[typing.Any],
     *,
     quality: float = 75,
     target_bpp: float | None = None,
@@ -54,7 +54,7 @@ def decompress(data: bytes, *, model: Model | None = None, limits: Limits | None
     return decode(data, model=model, limits=limits or Limits(), threads=threads)
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> typing.Any:
     if name not in _LATER:
         raise AttributeError(f"module 'codec' has no attribute {name!r}")
-    return getattr(import_module(f"codec.{_LATER[name]}"), name)
+    return getattr(importlib.import_module(f"codec.{_LATER[name]}"), name)

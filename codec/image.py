@@ -181,9 +181,7 @@ def _encode(
     return pack(header, chunks), canvas.colour
 
 
-def _encode_box(
-    built: Photo, colour: U8, box: Box, step_index: int, effort: int
-) -> tuple[bytes, NDArray[np.int64]]:
+def _encode_box(built: Photo, colour: U8, box: Box, step_index: int, effort: int) -> tuple[bytes, NDArray[np.int64]]:
     return encode_tile(built, _coefficients(colour, box), step_index, effort)
 
 

@@ -10,6 +10,7 @@ import pytest
 from codec import transform
 from codec.intnet import pattern
 from codec.transform import BLOCK, FRACTION, MATRIX_BITS, analysis, border_rotation, colour_axes, dct, synthesis
+from tests.checks import ROOT
 from tools.synthetic import picture
 
 SIZES = [(1, 1), (1, 4), (3, 1), (5, 7)]
@@ -80,7 +81,9 @@ def test_no_machine_can_round_the_matrices_otherwise():
 
 
 def test_matrices_and_pixels_are_frozen():
-    matrices = b"".join(m.astype("<i4").tobytes() for m in transform._synthesis_matrices())
+    rotation, basis, axes = transform._synthesis_matrices()
+    matrices = b"".join(m.astype("<i4").tobytes() for m in (basis, rotation, axes.T))  # T, P, C of SPEC.md
     pixels = synthesis(pattern((3, 4, transform.COEFFICIENTS), -60000, 60000), (3, 4))
     found = [hashlib.sha256(data).hexdigest()[:16] for data in (matrices, pixels.astype("<i8").tobytes())]
-    assert found == ["ccf7f55e31bbd25f", "859e5a69bd24abbe"]
+    assert found == ["ef7db0b761970a72", "859e5a69bd24abbe"]
+    assert found[0] in (ROOT / "codec" / "SPEC.md").read_text(encoding="utf-8")
