@@ -28,7 +28,7 @@ _LATER = {"Image": "pixels", "Model": "model", "load_model": "model", "models": 
 def compress(
     image: Image | NDArray[typing.Any],
     *,
-    quality: float = 75,
+    quality: float = 50,
     target_bpp: float | None = None,
     target_psnr: float | None = None,
     model: str | Path | Model = "photo",

@@ -305,6 +305,5 @@ def _describe(data: bytes) -> Record:
     return record | {"chunks": {letter: {"count": len(n), "bytes": sum(n)} for letter, n in sizes.items()}}
 
 
-
 if __name__ == "__main__":
     main()

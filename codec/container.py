@@ -112,16 +112,18 @@ def pack(header: Header, chunks: Sequence[Chunk]) -> bytes:
     """
     if not chunks:
         raise ValueError("a file has at least one chunk")
-    head = b"".join((
-        MAGIC,
-        bytes((VERSION, header.kind)),
-        _varint(header.width),
-        _varint(header.height),
-        bytes((header.channels, header.bit_depth)),
-        _varint(header.frames),
-        header.model_id,
-        header.digest,
-    ))
+    head = b"".join(
+        (
+            MAGIC,
+            bytes((VERSION, header.kind)),
+            _varint(header.width),
+            _varint(header.height),
+            bytes((header.channels, header.bit_depth)),
+            _varint(header.frames),
+            header.model_id,
+            header.digest,
+        )
+    )
     parts = [head, _crc(head)]
     seen: set[str] = set()
     for index, chunk in enumerate(chunks):

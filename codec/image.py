@@ -10,6 +10,7 @@ their digest into the header. Memory beyond the picture itself does not grow wit
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import struct
 from collections.abc import Callable, Iterator
@@ -32,7 +33,10 @@ from codec.pixels import Image
 from codec.prior import STEPS
 from codec.transform import BLOCK, FRACTION
 
+NARROWEST = 16  # blocks of a window that is painted beside another: narrower ones are mostly overlap
+
 U8 = NDArray[np.uint8]
+Ints = NDArray[np.integer[Any]]
 Box = tuple[int, int, int, int]  # top, bottom, left, right of a tile, in blocks
 Progress = Callable[[int, int], None]  # tiles done, tiles
 
@@ -85,7 +89,7 @@ def decode(
     boxes = list(_boxes(header.height, header.width))
     if len(tiles) != len(boxes):
         raise CorruptStream(f"{len(tiles)} tiles for {header.width} x {header.height} pixels, expected {len(boxes)}")
-    canvas = Canvas(built, header.height, header.width, header.channels)
+    canvas = Canvas(built, header.height, header.width, header.channels, threads)
     jobs = ((box, partial(decode_tile, built, tile, _shape(box))) for tile, box in zip(tiles, boxes, strict=True))
     for done, (box, (step_index, y)) in enumerate(_in_order(jobs, threads, len(boxes)), 1):
         canvas.add(box, y, step_index)
@@ -165,7 +169,7 @@ def _encode(
     built = photo(model)
     height, width, channels = image.colour.shape
     boxes = list(_boxes(height, width))
-    canvas = Canvas(built, height, width, channels)
+    canvas = Canvas(built, height, width, channels, threads)
     jobs = ((box, partial(_encode_box, built, image.colour, box, step_index, effort)) for box in boxes)
     chunks = []
     for done, (box, (payload, y)) in enumerate(_in_order(jobs, threads, len(boxes)), 1):
@@ -181,14 +185,15 @@ def _encode(
     return pack(header, chunks), canvas.colour
 
 
-def _encode_box(built: Photo, colour: U8, box: Box, step_index: int, effort: int) -> tuple[bytes, NDArray[np.int64]]:
+def _encode_box(built: Photo, colour: U8, box: Box, step_index: int, effort: int) -> tuple[bytes, Ints]:
     return encode_tile(built, _coefficients(colour, box), step_index, effort)
 
 
 class Canvas:
     """Tiles of coefficients in, in raster order, pixels out: the decoder's synthesis, in strips of bounded height."""
 
-    def __init__(self, built: Photo, height: int, width: int, channels: int) -> None:
+    def __init__(self, built: Photo, height: int, width: int, channels: int, threads: int = 0) -> None:
+        self._threads = threads
         self.colour: U8 = np.empty((height, width, channels), np.uint8)
         self._built = built
         self._halo = built.restoration.halo + 1  # blocks that a block's pixels depend on; 1 for the lapped transform
@@ -198,7 +203,7 @@ class Canvas:
         self._done = 0  # block rows whose pixels are there
         self._step_index = -1
 
-    def add(self, box: Box, y: NDArray[np.int64], step_index: int) -> None:
+    def add(self, box: Box, y: Ints, step_index: int) -> None:
         """A tile: where it is, and its coefficients in 1/256 grey levels.
 
         Raises
@@ -219,9 +224,12 @@ class Canvas:
 
     def _paint(self, stop: int) -> None:
         """Make the pixels of all block rows before `stop`, in windows, and forget what no later row needs."""
-        for top in range(self._done, stop, TILE):
-            for left in range(0, self._w, TILE):
-                self._window(top, min(top + TILE, stop), left, min(left + TILE, self._w))
+        workers = _workers(self._threads, self._w // NARROWEST)
+        columns = _shares(0, self._w, max(workers, -(-self._w // TILE)))
+        rows = _shares(self._done, stop, -(-max(stop - self._done, 0) // TILE))
+        jobs = ((None, partial(self._window, *row, *column)) for row in rows for column in columns)
+        for _ in _in_order(jobs, workers, len(rows) * len(columns)):
+            pass
         self._done = max(stop, self._done)
         keep = max(self._done - self._halo, 0)
         self._rows, self._top = self._rows[keep - self._top :].copy(), keep
@@ -257,13 +265,23 @@ def _boxes(height: int, width: int) -> Iterator[Box]:
     return ((t, min(t + TILE, h), u, min(u + TILE, w)) for t in range(0, h, TILE) for u in range(0, w, TILE))
 
 
+def _shares(start: int, stop: int, parts: int) -> list[tuple[int, int]]:
+    """A range in `parts` runs of nearly equal length."""
+    cuts = [start + (stop - start) * i // parts for i in range(parts + 1)] if parts else []
+    return list(itertools.pairwise(cuts))
+
+
+def _workers(threads: int, count: int) -> int:
+    return max(1, min(threads or os.cpu_count() or 1, count))
+
+
 def _shape(box: Box) -> tuple[int, int]:
     return box[1] - box[0], box[3] - box[2]
 
 
 def _in_order(jobs: Iterator[tuple[Any, Callable[[], Any]]], threads: int, count: int) -> Iterator[tuple[Any, Any]]:
     """Run jobs, at most `threads` and a few waiting at a time, and give their results in order."""
-    workers = min(threads or os.cpu_count() or 1, count)
+    workers = _workers(threads, count)
     if workers <= 1:
         yield from ((key, job()) for key, job in jobs)
         return

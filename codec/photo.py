@@ -30,6 +30,7 @@ from codec.transform import COEFFICIENTS
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
+Ints = NDArray[np.integer[Any]]
 
 TILE = 64  # blocks
 LARGEST_STEP = 1 << 12  # in 1/16 grey levels
@@ -45,6 +46,7 @@ class Photo:
     restoration: Restoration
     hyper: HyperEncoder
     order: I64  # (768,): coefficient of the transform that stands at each place
+    place: I64  # (768,): its inverse, place of each coefficient
     steps: I64  # (64,) quantiser's step in 1/16 grey levels, falling with quality
 
 
@@ -82,7 +84,7 @@ def build(tensors: Mapping[str, NDArray[Any]]) -> Photo:
         raise ModelError(f"the model's order is no permutation of 0 .. {COEFFICIENTS - 1}")
     steps = layers.bounded("steps", STEPS, low=1, high=LARGEST_STEP).astype(np.int64)
     prior = Prior(layers)
-    built = Photo(prior, Restoration(layers, STEPS), HyperEncoder(layers, prior), order, steps)
+    built = Photo(prior, Restoration(layers, STEPS), HyperEncoder(layers, prior), order, np.argsort(order), steps)
     layers.finish()
     return built
 
@@ -95,7 +97,7 @@ def self_test(built: Photo, engine: Any = None) -> str:
     return digest.hexdigest()
 
 
-def encode_tile(built: Photo, y: F64, step_index: int, effort: int = 5) -> tuple[bytes, I64]:
+def encode_tile(built: Photo, y: F64, step_index: int, effort: int = 5) -> tuple[bytes, Ints]:
     """Code a tile.
 
     Parameters
@@ -118,7 +120,7 @@ def encode_tile(built: Photo, y: F64, step_index: int, effort: int = 5) -> tuple
     return bytes([step_index]) + payload, decoded
 
 
-def _code(built: Photo, y: F64, step_index: int, step: int, chooser: type[Rounding | Retriever]) -> tuple[bytes, I64]:
+def _code(built: Photo, y: F64, step_index: int, step: int, chooser: type[Rounding | Retriever]) -> tuple[bytes, Ints]:
     h, w, _ = y.shape
     scaled = y.reshape(h * w, -1)[:, built.order] * (16 / step)
     encoder = entropy.Encoder()
@@ -132,14 +134,14 @@ def _code(built: Photo, y: F64, step_index: int, step: int, chooser: type[Roundi
     return encoder.getvalue(), dequantise(built, values, (h, w), step)
 
 
-def _repaired(built: Photo, decoded: I64, step_index: int, step: int) -> F64:
+def _repaired(built: Photo, decoded: Ints, step_index: int, step: int) -> F64:
     """What the restoration adds to a tile, as coefficients in grey levels."""
     linear = transform.synthesis(decoded, decoded.shape[:2])
     added = built.restoration(linear, step_index, step) - linear
     return transform.analysis(added * 2.0**-transform.FRACTION + transform.GREY)
 
 
-def decode_tile(built: Photo, payload: bytes, shape: tuple[int, int]) -> tuple[int, I64]:
+def decode_tile(built: Photo, payload: bytes, shape: tuple[int, int]) -> tuple[int, Ints]:
     """Step index and coefficients of a tile: the twin of `encode_tile`.
 
     Raises
@@ -160,11 +162,10 @@ def decode_tile(built: Photo, payload: bytes, shape: tuple[int, int]) -> tuple[i
     return step_index, dequantise(built, values, shape, step)
 
 
-def dequantise(built: Photo, values: I64, shape: tuple[int, int], step: int) -> I64:
+def dequantise(built: Photo, values: I64, shape: tuple[int, int], step: int) -> Ints:
     """What `Prior.walk` gives -> coefficients (h, w, 768) of the transform, in 1/256 grey levels."""
-    out = np.empty((*shape, values.shape[1]), np.int64)
-    out.reshape(values.shape)[:, built.order] = np.clip(values * step, -LARGEST, LARGEST)
-    return out
+    # int32 holds what LARGEST lets through, and halves the memory traffic
+    return np.clip(values * step, -LARGEST, LARGEST).astype(np.int32).take(built.place, axis=1).reshape(*shape, -1)
 
 
 def card(built: Photo, **facts: Any) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Rate against distortion, point by point, from whole files.
 
-    picture ──encode(setting)──▶ file on disk ──read, decode──▶ picture'      one Point: bytes, scores, seconds
+picture ──encode(setting)──▶ file on disk ──read, decode──▶ picture'      one Point: bytes, scores, seconds
 """
 
 from __future__ import annotations
