@@ -350,8 +350,9 @@ def test_help_is_quick_and_complete():
 
 
 def test_an_interrupt_ends_in_130_and_leaves_nothing(folder):
-    program = (
-        "import time, codec.files, codec.cli\n"
+    program = (  # a background job, such as CI may be, starts with SIGINT ignored
+        "import signal, time, codec.files, codec.cli\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "codec.files.os.fsync = lambda _: (print('now', flush=True), time.sleep(60))\n"
         "codec.cli.main()"
     )

@@ -102,8 +102,9 @@ def _fail_in_write(monkeypatch, fail):
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 def test_an_interrupt_of_the_process_leaves_no_temporary_file(tmp_path):
-    program = (
-        "import os, sys, time\nfrom codec.files import atomic_write\n"
+    program = (  # a background job, such as CI may be, starts with SIGINT ignored
+        "import os, signal, sys, time\nfrom codec.files import atomic_write\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "os.fsync = lambda _: (print('now', flush=True), time.sleep(60))\n"
         "atomic_write(sys.argv[1], b'data')"
     )
