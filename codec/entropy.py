@@ -68,6 +68,20 @@ class Encoder:
             if k > 1:
                 self._coder.encode(symbols[rows], _FAMILY, weights)
 
+    def encode_bits(self, decisions: Ints, ones: Ints) -> None:
+        """Append decisions, (n,) of 0 and 1, that are 1 with probability ones / 2^16, (n,) in [1, 2^16 - 1].
+
+        Raises
+        ------
+        ValueError
+            Something else.
+        """
+        decisions = np.ascontiguousarray(decisions, dtype=np.int32)
+        if decisions.shape != ones.shape or (len(decisions) and not 0 <= decisions.min() <= decisions.max() <= 1):
+            raise ValueError(f"{decisions.shape} decisions do not fit {ones.shape} probabilities, or are not 0 and 1")
+        for rows in _blocks(ones[:, None]):
+            self._coder.encode(decisions[rows], _FAMILY, _weights_of_bits(ones[rows]))
+
     def getvalue(self) -> bytes:
         """The message so far: the shortest bytes that name a number inside the coder's interval (b"" if empty)."""
         words: NDArray[np.uint32] = self._coder.get_compressed()
@@ -126,6 +140,13 @@ class Decoder:
             weights = _weights(freqs[rows])
             if freqs.shape[1] > 1:
                 out[rows] = self._take(_FAMILY, weights)
+        return out
+
+    def decode_bits(self, ones: Ints) -> NDArray[np.int32]:
+        """Take the next decisions, the twin of `Encoder.encode_bits`: (n,) int32 of 0 and 1."""
+        out = np.zeros(len(ones), np.int32)
+        for rows in _blocks(ones[:, None]):
+            out[rows] = self._take(_FAMILY, _weights_of_bits(ones[rows]))
         return out
 
     def _take(self, *model: Any) -> NDArray[np.int32]:
@@ -210,6 +231,17 @@ def _weights(freqs: Ints) -> NDArray[np.float32]:
     # Sums of positive floats never fall back below 2^24 once they have passed it, so an equal sum is an exact sum.
     if k == 0 or (freqs.size and freqs.min() < 1) or (weights @ np.ones(k, np.float32) != _CODER_TOTAL - k).any():
         raise ValueError(f"frequencies have to be >= 1 and add up to {TOTAL} in each row")
+    return weights
+
+
+def _weights_of_bits(ones: Ints) -> NDArray[np.float32]:
+    """`_weights` of tables (2^16 - ones, ones)."""
+    if ones.ndim != 1 or (len(ones) and not 1 <= ones.min() <= ones.max() < TOTAL):
+        raise ValueError(f"the frequency of a 1 has to be in 1 .. {TOTAL - 1}")
+    weights = np.empty((len(ones), 2), np.float32)
+    np.multiply(ones, np.float32(_CODER_TOTAL // TOTAL), out=weights[:, 1], casting="unsafe")
+    np.subtract(np.float32(_CODER_TOTAL - 1), weights[:, 1], out=weights[:, 0])
+    weights[:, 1] -= 1
     return weights
 
 

@@ -120,7 +120,7 @@ def _run(
 
     if threads:
         torch.set_num_threads(threads)
-    crop = max(stage.schedule.crop for stage in (recipe.prior, recipe.synthesis) if stage)
+    crop = max(stage.schedule.crop for stage in recipe.stages.values())
     photos = Photos(data or folder_of(recipe.data.train, path), crop)
     if photos.left_out:
         click.echo(f"left out {photos.left_out} pictures with a side below {crop}", err=True)

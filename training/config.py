@@ -11,6 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from codec.lattice import MARGIN
 from codec.transform import BLOCK
 from training.errors import DataError, RecipeError
 
@@ -21,6 +22,7 @@ __all__ = [
     "PriorStage",
     "QuantizerChoice",
     "Recipe",
+    "ResidualStage",
     "Schedule",
     "SynthesisStage",
     "find_recipe",
@@ -141,6 +143,22 @@ class SynthesisStage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ResidualStage:
+    """Training of the lossless networks: density estimation of pixels, given those that are known before them."""
+
+    schedule: Schedule
+    width: int = 64
+    layers: int = 2  # hidden ones
+    coarse: float = 0.15  # share of the batches that are quantised, as near-lossless coding sees them
+    coarsest: int = 7  # largest error of those
+
+    def __post_init__(self) -> None:
+        _require(self.schedule.crop > 2 * MARGIN, f"crop must be above {2 * MARGIN}")
+        _require(self.width > 0 and self.layers > 0, "width and layers must be above 0")
+        _require(0 <= self.coarse <= 1 and self.coarsest > 0, "coarse is 0 to 1, coarsest above 0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """What makes a model. A stage that is left out is not trained."""
 
@@ -153,16 +171,23 @@ class Recipe:
     checkpoint_minutes: float = 5.0
     prior: PriorStage | None = None
     synthesis: SynthesisStage | None = None
+    residual: ResidualStage | None = None
 
     def __post_init__(self) -> None:
-        _require(self.prior is not None or self.synthesis is not None, "a recipe has [prior], [synthesis] or both")
+        photo = self.prior is not None or self.synthesis is not None
+        _require(photo != (self.residual is not None), "a recipe has [prior] and [synthesis], one of them, or [residual]")
         _require(min(self.log_steps, self.evaluate_steps) > 0, "log_steps and evaluate_steps must be above 0")
         _require(self.seed >= 0, "seed must not be below 0")
         _require(Path(self.name).name == self.name, f"the name becomes that of a file, {self.name!r} cannot")
 
+    @property
+    def stages(self) -> dict[str, PriorStage | SynthesisStage | ResidualStage]:
+        """The stages that are there, by name, in their order."""
+        return {name: stage for name in ("prior", "synthesis", "residual") if (stage := getattr(self, name))}
+
     def lasting(self, minutes: float) -> Recipe:
         """The same recipe in another time; the stages share it as they share their own minutes, or else evenly."""
-        stages = {name: stage for name in ("prior", "synthesis") if (stage := getattr(self, name))}
+        stages = self.stages
         own = [stage.schedule.minutes for stage in stages.values()]
         shares = own if all(own) else [1.0] * len(own)
         changed: dict[str, Any] = {}

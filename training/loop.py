@@ -30,6 +30,7 @@ from training.config import Recipe, Schedule
 from training.data import Photos
 from training.errors import CheckpointError, Diverged
 from training.losses import PriorTask, SynthesisTask, Task
+from training.residual import ResidualTask
 
 __all__ = ["METRICS", "learning_rate", "train"]
 
@@ -55,7 +56,7 @@ def train(
 
     Parameters
     ----------
-    out : folder for a checkpoint of each stage, `prior.npz` and `synthesis.npz`, and for metrics.jsonl
+    out : folder for a checkpoint of each stage, such as `prior.npz`, and for metrics.jsonl
     resume : go on from the checkpoints in `out`; those that are there otherwise are replaced
     starts : by stage, checkpoints of any run whose weights it starts from
     stop : asked before each step; when it says so, the state is saved and the training ends
@@ -78,6 +79,8 @@ def train(
         tasks.append(PriorTask(recipe.prior, recipe, photos, validation))
     if recipe.synthesis:
         tasks.append(SynthesisTask(recipe.synthesis, recipe, photos, validation))
+    if recipe.residual:
+        tasks.append(ResidualTask(recipe.residual, recipe, photos, validation))
     finished = []
     for task in tasks:
         path = out / f"{task.name}.npz"

@@ -1,0 +1,236 @@
+"""Samples of a tile <-> bytes, exactly: interlaced levels, each phase in parallel by a small integer network.
+
+    known pixels --lattice.view--> z --network--> logits, means, scales --mixture--> decisions --range coder--> bytes
+
+(Interlacing: FLIF, Sneyers and Wuille 2016; networks that refine a picture scale by scale: SReC, Cao et al. 2020; the
+mixtures: PixelCNN++, Salimans et al. 2017.) Encoder and decoder walk the same levels, planes and phases, and differ in
+what the coder's side does with a decision. Planes come in groups: a plane sees itself and those before it in its group.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codec import intnet, lattice
+from codec.entropy import TOTAL, Decoder, Encoder
+from codec.errors import ModelError
+from codec.intnet import Carrier, Unit
+from codec.lattice import MARGIN, PHASES, QUARTERS
+from codec.layers import Input, Layers, chained
+from codec.mixture import OUTPUTS, Code, code_samples, mixture
+from codec.model import Model
+
+__all__ = ["ACTIVATION", "STRUCTURE", "Group", "Residual", "build", "decode_planes", "encode_planes", "residual"]
+
+STRUCTURE = "interlaced-logistics-1"  # the card's "structure": which networks the tensors are for
+ACTIVATION = 64  # integers per unit of a hidden layer's output
+HIGHEST = 2047  # hidden outputs stay in 0 .. HIGHEST
+FARTHEST = 2047  # outputs stay in -FARTHEST .. FARTHEST
+PLANES = 3
+COARSEST = 8  # pixels: a level whose sides are no longer is coded bit by bit
+BLOCK = 1 << 10  # pixels that go through a network at a time
+STRIP = 1 << 13  # pixels of a phase that are coded in one go
+
+Ints = NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Residual:
+    """The networks of a lossless model: hidden layers and head, by plane and phase."""
+
+    nets: tuple[tuple[tuple[Unit, ...], ...], ...]
+
+    def units(self) -> Iterator[Unit]:
+        return (unit for plane in self.nets for net in plane for unit in net)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Planes that are coded together, 1 or 3: luma, or luma and two differences.
+
+    Attributes
+    ----------
+    planes : how many
+    depth : bits of a sample, 1 .. 16; differences have one more, and a sign
+    """
+
+    planes: int
+    depth: int
+
+    def range(self, plane: int) -> tuple[int, int]:
+        """Smallest and largest value of a plane."""
+        most = (1 << self.depth) - 1
+        return (-most if plane else 0), most
+
+
+def residual(model: Model) -> Residual:
+    """Build the networks of a model, prove them exact, and check that this machine computes them right.
+
+    Raises
+    ------
+    ModelError
+        Not a lossless model, tensors that do not fit, sums that could be inexact, or a machine that computes wrong.
+    """
+    return _residual(model.id, model)
+
+
+@functools.lru_cache(maxsize=4)
+def _residual(_: bytes, model: Model) -> Residual:
+    if model.card.get("structure") != STRUCTURE:
+        found = model.card.get("structure")
+        raise ModelError(f"model {model.name!r} is not lossless: its structure is {found!r}, expected {STRUCTURE!r}")
+    built = build(model.tensors)
+    found, expected = self_test(built), model.card.get("self_test")
+    if found != expected:
+        raise ModelError(
+            f"model {model.name!r}: the self-test gives {found}, expected {expected}; the model file is not what it "
+            "claims, or this machine's matrix products are not exact, and it would decode garbage"
+        )
+    return built
+
+
+def build(tensors: Mapping[str, NDArray[Any]]) -> Residual:
+    """Networks from integer tensors, without the self-test; ModelError if they do not fit."""
+    layers = Layers(tensors)
+    nets = tuple(
+        tuple(_net(layers, f"{plane}{phase}", lattice.columns(plane, phase)) for phase in range(len(PHASES)))
+        for plane in range(PLANES)
+    )
+    layers.finish()
+    return Residual(nets)
+
+
+def _net(layers: Layers, name: str, columns: int) -> tuple[Unit, ...]:
+    count = next(i for i in range(9) if not layers.has(f"{name}.{i + 1}.bias"))
+    entry, units = Input(columns, -lattice.CLIP, lattice.CLIP), list[Unit]()
+    for i in range(count):
+        width = layers.size(f"{name}.{i}.bias")
+        units.append(layers.unit(f"{name}.{i}", (entry,), width, 0, HIGHEST))
+        entry = Input(width, 0, HIGHEST)
+    return chained(*units, layers.unit(f"{name}.{count}", (entry,), OUTPUTS, -FARTHEST, FARTHEST))
+
+
+def self_test(built: Residual, engine: Any = None) -> str:
+    """Digest of all layers' outputs for fixed inputs; `engine` as for `intnet.self_test`."""
+    digest = hashlib.blake2b(digest_size=8)
+    for unit in built.units():
+        digest.update(intnet.self_test(unit, engine))
+    return digest.hexdigest()
+
+
+def encode_planes(built: Residual, groups: Sequence[Group], planes: Sequence[Ints]) -> bytes:
+    """Code the planes of all groups, (H, W) integers each, in their groups' ranges."""
+    encoder = Encoder()
+
+    def code(ones: Any, decisions: Any) -> Any:
+        encoder.encode_bits(decisions, ones)
+        return decisions
+
+    _walk(built, groups, planes[0].shape, code, planes)
+    return encoder.getvalue()
+
+
+def decode_planes(
+    built: Residual, groups: Sequence[Group], shape: tuple[int, ...], data: bytes, skip: int = 0
+) -> list[Ints]:
+    """The twin of `encode_planes`: the planes, or every 2^skip-th row and column of them."""
+    decoder = Decoder(data)
+    return _walk(built, groups, shape, lambda ones, _: decoder.decode_bits(ones), None, skip)
+
+
+def _walk(
+    built: Residual,
+    groups: Sequence[Group],
+    shape: tuple[int, ...],
+    code: Code,
+    planes: Sequence[Ints] | None,
+    skip: int = 0,
+) -> list[Ints]:
+    """Levels, from coarse to fine; in each the groups; in those their planes, phase by phase."""
+    levels = max(0, (max(shape) - 1).bit_length() - (COARSEST - 1).bit_length())
+
+    def known(plane: int, level: int) -> Ints | None:
+        return None if planes is None else planes[plane][:: 1 << level, :: 1 << level]
+
+    def size(level: int) -> tuple[int, int]:
+        return -(-shape[0] >> level), -(-shape[1] >> level)
+
+    current: list[Ints] = []
+    for group in groups:
+        for plane in range(group.planes):
+            current.append(_plain(size(levels), *group.range(plane), code, known(len(current), levels)))
+    for level in range(levels - 1, skip - 1, -1):
+        first = 0
+        for group in groups:
+            members = range(first, first + group.planes)
+            truths = [known(number, level) for number in members]
+            current[first : members.stop] = _refine(
+                built, group, level, size(level), [current[number] for number in members], code, truths
+            )
+            first = members.stop
+    return current
+
+
+def _refine(
+    built: Residual,
+    group: Group,
+    level: int,
+    size: tuple[int, int],
+    coarser: Sequence[Ints],
+    code: Code,
+    truths: Sequence[Ints | None],
+) -> list[Ints]:
+    """A level of a group from the level below it: three quarters of its pixels are coded."""
+    framed: list[Carrier] = []
+    for plane, (half, truth) in enumerate(zip(coarser, truths, strict=True)):
+        here = np.repeat(np.repeat(half, 2, axis=0), 2, axis=1)[: size[0], : size[1]]  # what is not known looks alike
+        framed.append(_framed(here, group))
+        for number, phase in enumerate(PHASES):
+            height, width = phase.shape(*size)
+            values = np.empty((height, width), np.int32)
+            step = max(1, STRIP // max(width, 1))
+            for top in range(0, height if width else 0, step):
+                rows = slice(top, min(top + step, height))
+                seen = lattice.view(framed, number, level, group.depth, rows)
+                outputs = _outputs(built.nets[plane][number], seen.z)
+                part = None if truth is None else truth[phase.top :: 2, phase.left :: 2][rows].ravel()
+                found = code_samples(mixture(outputs, seen), *group.range(plane), code, part)
+                values[rows] = found.reshape(-1, width)
+            here[phase.top :: 2, phase.left :: 2] = values
+            framed[plane] = _framed(here, group)
+    return [np.rint(plane[MARGIN:-MARGIN, MARGIN:-MARGIN] / QUARTERS).astype(np.int32) for plane in framed]
+
+
+def _outputs(net: Sequence[Unit], z: Carrier) -> Carrier:
+    """Outputs (n, OUTPUTS) of a network, block by block: what is worked on stays in the processor's cache."""
+    out = np.empty((len(z), OUTPUTS), np.float32)
+    for top in range(0, len(z), BLOCK):
+        x = z[top : top + BLOCK]
+        for unit in net:
+            x = intnet.run(unit, x)
+        out[top : top + BLOCK] = x
+    return out
+
+
+def _framed(plane: Ints, group: Group) -> Carrier:
+    """A plane in quarters with a margin that mirrors it: an even row of the margin mirrors an even row."""
+    carrier = np.float32 if group.depth <= 12 else np.float64
+    return np.pad(plane.astype(carrier) * QUARTERS, MARGIN, mode="reflect")
+
+
+def _plain(shape: tuple[int, int], low: int, high: int, code: Code, truth: Ints | None) -> Ints:
+    """Numbers that nothing is known of, bit by bit."""
+    values = np.zeros(shape[0] * shape[1], np.int32)
+    offset = None if truth is None else truth.ravel() - low
+    ones = np.full(len(values), TOTAL // 2, np.int32)
+    for bit in range((high - low).bit_length()):
+        decisions = code(ones, None if offset is None else offset >> bit & 1)
+        values |= decisions.astype(np.int32) << bit
+    return np.minimum(values + low, high).reshape(shape)  # a hostile stream may hold more

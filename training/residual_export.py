@@ -1,0 +1,73 @@
+"""Trained networks of the lossless codec -> a model file: floats become integers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codec import lattice, residual
+from codec.entropy import LOGIT_UNIT
+from codec.errors import ModelError
+from codec.mixture import COMPONENTS, MEAN_UNIT
+from codec.model import pack_model
+from codec.residual import ACTIVATION, HIGHEST
+from training import engine
+
+__all__ = ["lossless_model", "residual_tensors"]
+
+Floats = NDArray[Any]
+Tensors = dict[str, NDArray[np.int64]]
+
+ROOM = 0.98 * 2**24  # of float32's exact integers: what the sums of a unit may take
+LARGEST_SHIFT = 16
+# Integers per unit of the head's outputs: logits in nats, means in spreads, log2 of scales.
+GAINS = np.repeat([LOGIT_UNIT / np.log(2), MEAN_UNIT, lattice.OCTAVE], COMPONENTS)
+
+
+def lossless_model(state: dict[str, Floats], **facts: Any) -> bytes:
+    """The model file of trained networks.
+
+    Parameters
+    ----------
+    state : of training.residual.Residual, arrays by name
+    facts : for the card, such as name, description, licence, training data
+
+    Raises
+    ------
+    ModelError
+        Two engines, numpy and torch, do not compute the same.
+    """
+    tensors = residual_tensors(state)
+    built = residual.build(tensors)
+    if (found := residual.self_test(built)) != (expected := residual.self_test(built, engine)):
+        raise ModelError(f"the self-test gives {found} in numpy and {expected} in torch")
+    return pack_model(facts | {"structure": residual.STRUCTURE, "self_test": found}, tensors)
+
+
+def residual_tensors(state: dict[str, Floats]) -> Tensors:
+    """All tensors of codec.residual.Residual."""
+    out: Tensors = {}
+    for name in sorted({key.split(".")[1] for key in state}):
+        layers = sorted({int(key.split(".")[2]) for key in state if key.startswith(f"nets.{name}.")})
+        unit, most = float(lattice.UNIT), lattice.CLIP
+        for number, layer in enumerate(layers):
+            weight, bias = (np.asarray(state[f"nets.{name}.{layer}.{part}"], np.float64) for part in ("weight", "bias"))
+            gains = GAINS if layer == layers[-1] else np.full(len(bias), float(ACTIVATION))
+            out |= _layer(f"{name}.{number}", weight, bias, gains, unit, most)
+            unit, most = float(ACTIVATION), HIGHEST
+    return out
+
+
+def _layer(name: str, weight: Floats, bias: Floats, gains: Floats, unit: float, most: int) -> Tensors:
+    """A unit with inputs of `unit` integers per one, up to `most`: weights as fine as exact sums in float32 allow."""
+    ratio = weight * (gains / unit)[:, None]
+    sums = np.abs(ratio).sum(axis=1) * most + np.abs(bias * gains) + 1
+    shift = np.clip(np.floor(np.log2(ROOM / sums)), 0, LARGEST_SHIFT).astype(np.int64)
+    power = np.ldexp(1.0, shift)
+    return {
+        f"{name}.weight.0": np.rint(ratio * power[:, None]).astype(np.int64)[:, None, None, :],
+        f"{name}.bias": np.rint(bias * gains * power).astype(np.int64),
+        f"{name}.shift": shift,
+    }
