@@ -1,6 +1,7 @@
 """Engram: a learned image codec that decodes to the same pixels on every machine.
 
     data = codec.compress(pixels, quality=75)     # uint8, (H, W) or (H, W, 3), alpha last -> bytes of an .egm file
+    data = codec.compress(pixels, max_error=0)    # lossless; uint16, too
     image = codec.decompress(data)                # image.pixels, image.colour, image.alpha, image.icc, image.exif
 """  # fmt: skip
 
@@ -19,10 +20,10 @@ if typing.TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from codec.model import Model, load_model, models
-    from codec.pixels import Image
+    from codec.picture import Image
 
 __all__ = ["Image", "Limits", "Model", "compress", "decompress", "load_model", "models", *errors.__all__]
-_LATER = {"Image": "pixels", "Model": "model", "load_model": "model", "models": "model"}  # all that needs numpy
+_LATER = {"Image": "picture", "Model": "model", "load_model": "model", "models": "model"}  # all that needs numpy
 
 
 def compress(
@@ -31,25 +32,22 @@ def compress(
     quality: float = 50,
     target_bpp: float | None = None,
     target_psnr: float | None = None,
-    model: str | Path | Model = "photo",
+    max_error: int | None = None,
+    model: str | Path | Model | None = None,
     effort: int = 5,
     threads: int = 0,
 ) -> bytes:
-    """Picture -> file: at a quality of 0 .. 100, or the best within `target_bpp`, or the smallest of `target_psnr`."""
-    from codec.image import encode, encode_to_target
-    from codec.model import Model, load_model
-    from codec.pixels import Image
+    """Picture -> file: at a quality of 0 .. 100; or the best within `target_bpp`, or the smallest of `target_psnr`; or
+    with samples that are at most `max_error` off, where 0 is lossless."""
+    from codec.still import encode
 
-    picture = image if isinstance(image, Image) else Image.of(image)
-    chosen = model if isinstance(model, Model) else load_model(model)
-    if target_bpp is target_psnr is None:
-        return encode(picture, chosen, quality=quality, effort=effort, threads=threads)
-    return encode_to_target(picture, chosen, bpp=target_bpp, psnr=target_psnr, effort=effort, threads=threads)
+    aims: dict[str, typing.Any] = {"quality": quality, "bpp": target_bpp, "psnr": target_psnr, "max_error": max_error}
+    return encode(image, **aims, model=model, effort=effort, threads=threads)
 
 
 def decompress(data: bytes, *, model: Model | None = None, limits: Limits | None = None, threads: int = 0) -> Image:
     """File -> picture. Whatever the bytes are, nothing but a `CodecError` is raised."""
-    from codec.image import decode
+    from codec.still import decode
 
     return decode(data, model=model, limits=limits or Limits(), threads=threads)
 

@@ -21,13 +21,14 @@ import click
 from codec import batch
 from codec.batch import Record
 from codec.container import Kind, unpack
-from codec.errors import CodecError, Desync
+from codec.errors import CodecError
 from codec.files import read_bytes, write_bytes
 from codec.limits import DEFAULT
 
 __all__ = ["cli", "main"]
 
 QUALITY = 50.0  # where nothing is asked for
+JPEGS = ("JPEG", "MPO")
 INTERRUPTED = 130
 TERMINATED = 143
 
@@ -72,6 +73,18 @@ class _Real(click.FloatRange):
         return self.fail(f"{value!r} is not a number", param, ctx) if math.isnan(number) else number
 
 
+class _Part(click.ParamType[tuple[int, ...]]):
+    """X,Y,WIDTH,HEIGHT."""
+
+    name = "X,Y,W,H"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        numbers = value.split(",")
+        if len(numbers) != 4 or not all(number.strip().isdecimal() for number in numbers):
+            self.fail(f"{value!r} is not X,Y,WIDTH,HEIGHT in pixels", param, ctx)
+        return tuple(map(int, numbers))
+
+
 _share, _positive, _many = _Real(0, 100), _Real(0, min_open=True), click.IntRange(min=1)
 _inputs = click.argument("inputs", metavar="IN...", nargs=-1, required=True)
 _files = click.argument("inputs", metavar="FILE...", nargs=-1, required=True)
@@ -91,6 +104,8 @@ _json = click.option("--json", "as_json", is_flag=True, help="One JSON object pe
 @click.option("-q", "--quality", type=_share, help=f"Quality, 0 .. 100; {QUALITY:g} by default.")
 @click.option("--target-bpp", type=_positive, help="The best quality within so many bits per pixel.")
 @click.option("--target-psnr", type=_positive, help="The smallest file of at least this PSNR, in dB.")
+@click.option("--lossless", is_flag=True, help="Keep every sample; 16 bits, palettes, grey and alpha, too.")
+@click.option("--max-error", type=_many, metavar="N", help="Near-lossless: no sample of colour is more than N off.")
 @_model
 @click.option("-e", "--effort", type=click.IntRange(1, 9), default=5, show_default=True, help="How hard to search.")
 @_threads
@@ -105,6 +120,8 @@ def compress(
     quality: float | None,
     target_bpp: float | None,
     target_psnr: float | None,
+    lossless: bool,
+    max_error: int | None,
     model: str | None,
     effort: int,
     threads: int,
@@ -113,44 +130,47 @@ def compress(
     max_pixels: int,
     as_json: bool,
 ) -> None:
-    """Compress pictures to .egm files.
+    """Compress pictures to .egm files: lossy, or exactly with --lossless.
 
     Each is written beside its input, unless -o or --output-dir say where; standard input (-) goes to standard output.
     """
-    if sum(value is not None for value in (quality, target_bpp, target_psnr)) > 1:
-        raise click.UsageError("--quality, --target-bpp and --target-psnr exclude each other")
+    if sum(value is not None for value in (quality, target_bpp, target_psnr, lossless or None, max_error)) > 1:
+        raise click.UsageError("--quality, --target-bpp, --target-psnr, --lossless and --max-error exclude each other")
+    bound = 0 if lossless else max_error
     names = batch.outputs(inputs, output, folder, ".egm", as_json)
-    from codec.image import decode, encode, encode_to_target, measure_psnr
     from codec.model import load_model
     from codec.pixels import read_image
+    from codec.still import decode, encode
+    from codec.verification import verification
 
     limits = replace(DEFAULT, max_pixels=max_pixels)
-    chosen = load_model(model or "photo")
+    chosen = load_model(model or ("photo" if bound is None else "lossless"))
+    aims: dict[str, Any] = {"quality": QUALITY if quality is None else quality, "bpp": target_bpp, "psnr": target_psnr}
 
     def work(source: str, target: str) -> tuple[Record, str]:
         start = time.perf_counter()
         batch.check(source, target, force)
-        image = read_image(source, limits)
-        batch.notify(source, image.notices)
+        image = read_image(source, limits, exact=bound is not None)
+        if bound:
+            image = image.expanded()
+        notices = [*image.notices]
+        if bound is not None and image.source in JPEGS:
+            notices.append("these pixels come from a JPEG; recompressing that file itself, as JPEG XL does, is smaller")
+        batch.notify(source, notices)
+        common: dict[str, Any] = {"model": chosen, "threads": threads}
         with batch.progress(f"encoding {batch.shown(source)}") as progress:
-            common: dict[str, Any] = {"effort": effort, "threads": threads, "progress": progress}
-            if target_bpp is None and target_psnr is None:
-                data = encode(image, chosen, quality=QUALITY if quality is None else quality, **common)
-            else:
-                data = encode_to_target(image, chosen, bpp=target_bpp, psnr=target_psnr, **common)
+            data = encode(image, **aims, max_error=bound, effort=effort, progress=progress, **common)
         record: Record = {"input": source, "output": target, "width": image.width, "height": image.height}
         record |= {"bytes": len(data), "bpp": 8 * len(data) / (image.width * image.height), "verified": verify}
         line = f"{batch.shown(source)} -> {batch.shown(target)}: {len(data):,} bytes, {record['bpp']:.3f} bpp"
         if verify:
             with batch.progress(f"verifying {batch.shown(source)}") as progress:
-                decoded = decode(data, model=chosen, limits=limits, threads=threads, progress=progress)
-            if _exact(decoded) != _exact(image):
-                raise Desync("what was encoded does not decode to the alpha, ICC profile and EXIF of the input")
-            psnr = measure_psnr(image.colour, decoded.colour)
-            record["psnr"] = psnr if math.isfinite(psnr) else None
-            line += f", {psnr:.2f} dB"
+                decoded = decode(data, limits=limits, progress=progress, **common)
+            facts, words = verification(image, decoded, bound)
+            record |= facts
+            line += f", {words}"
         write_bytes(target, data, force=force)
-        record |= {"seconds": time.perf_counter() - start, "notices": list(image.notices)}
+        record |= {"seconds": time.perf_counter() - start, "notices": notices}
         return record, f"{line}, {record['seconds']:.2f} s"
 
     batch.run(inputs, names, work, as_json)
@@ -160,6 +180,8 @@ def compress(
 @_inputs
 @_output
 @_folder
+@click.option("--crop", type=_Part(), help="A part of the picture, in pixels; no more of a lossless file is decoded.")
+@click.option("--preview", is_flag=True, help="Every 8th row and column of a lossless picture, fast.")
 @_model
 @_threads
 @_force
@@ -169,6 +191,8 @@ def decompress(
     inputs: tuple[str, ...],
     output: str | None,
     folder: str | None,
+    crop: tuple[int, ...] | None,
+    preview: bool,
     model: str | None,
     threads: int,
     force: bool,
@@ -179,24 +203,28 @@ def decompress(
 
     The extension of the output names its format: png (the default), jpg, webp, tiff, bmp, ppm.
     """
+    if crop and preview:
+        raise click.UsageError("--crop and --preview exclude each other")
     names = batch.outputs(inputs, output, folder, ".png", as_json)
-    from codec.image import decode
+    from codec.lossless import Crop
     from codec.model import load_model
     from codec.pixels import FORMATS, format_of, write_image
+    from codec.still import decode
 
     try:
         form = FORMATS[format_of(names[0])][0]
     except CodecError as error:
         raise click.BadParameter(str(error), param_hint="-o") from None
     limits = replace(DEFAULT, max_pixels=max_pixels)
-    chosen = load_model(model) if model else None
+    common: dict[str, Any] = {"limits": limits, "threads": threads, "preview": preview}
+    common |= {"model": load_model(model) if model else None, "crop": Crop(*crop) if crop else None}
 
     def work(source: str, target: str) -> tuple[Record, str]:
         start = time.perf_counter()
         batch.check(source, target, force)
         data = read_bytes(source, limits)
         with batch.progress(f"decoding {batch.shown(source)}") as progress:
-            image = decode(data, model=chosen, limits=limits, threads=threads, progress=progress)
+            image = decode(data, progress=progress, **common)
         notices = write_image(image, target, force=force)
         batch.notify(target, notices)
         record: Record = {"input": source, "output": target, "format": form}
@@ -213,9 +241,10 @@ def decompress(
 @_json
 def info(inputs: tuple[str, ...], as_json: bool) -> None:
     """Say what files hold, without decoding them."""
+    from codec.description import describe
 
     def work(source: str, _: str) -> tuple[Record, str]:
-        record = {"input": source} | _describe(read_bytes(source))
+        record: Record = {"input": source} | describe(read_bytes(source))
         rows = [f"{batch.shown(source)}: {record['kind']}"]
         rows += [f"  {name:10} {value}" for name, value in record.items() if name not in ("input", "kind")]
         return record, "\n".join(rows)
@@ -231,8 +260,8 @@ def info(inputs: tuple[str, ...], as_json: bool) -> None:
 @_json
 def test(inputs: tuple[str, ...], model: str | None, threads: int, max_pixels: int, as_json: bool) -> None:
     """Decode files and check them, and write nothing; model files are checked, too."""
-    from codec.image import decode
     from codec.model import load_model, unpack_model
+    from codec.still import decode
 
     limits = replace(DEFAULT, max_pixels=max_pixels)
     chosen = load_model(model) if model else None
@@ -281,32 +310,6 @@ def _extra(name: str, module: str, extra: str, text: str) -> None:
 _extra("train", "training.cli", "train", "Train a model from a recipe (extra 'train').")
 _extra("export", "training.cli", "train", "Make a model file of the checkpoints of a training (extra 'train').")
 _extra("measure", "tools.cli", "tools", "Measure models: rate-distortion and more (extra 'tools').")
-
-
-def _exact(image: Any) -> tuple[bytes | None, bytes | None, bytes | None]:
-    """What a stream carries without loss, whatever its quality."""
-    return (None if image.alpha is None else image.alpha.tobytes(), image.icc, image.exif)
-
-
-def _describe(data: bytes) -> Record:
-    """What a header and the chunks of a file say; no pixels are decoded, so no size is too large."""
-    from codec.model import unpack_model
-
-    anything = 2**200
-    header, chunks = unpack(data, replace(DEFAULT, max_pixels=anything, max_side=anything, max_frames=anything))
-    record: Record = {"kind": header.kind.name.lower(), "bytes": len(data)}
-    if header.kind == Kind.MODEL:
-        model = unpack_model(data)
-        record |= {"model": model.id.hex(), "card": dict(model.card)}
-    else:
-        record |= {"width": header.width, "height": header.height, "channels": header.channels}
-        record |= {"bit_depth": header.bit_depth, "frames": header.frames, "alpha": any(c.type == "A" for c in chunks)}
-        record |= {"bpp": 8 * len(data) / (header.width * header.height * header.frames)}
-        record |= {"model": header.model_id.hex(), "digest": header.digest.hex()}
-    sizes: dict[str, list[int]] = {}
-    for chunk in chunks:
-        sizes.setdefault(chunk.type, []).append(len(chunk.data))
-    return record | {"chunks": {letter: {"count": len(n), "bytes": sum(n)} for letter, n in sizes.items()}}
 
 
 if __name__ == "__main__":

@@ -35,8 +35,8 @@ class Kind(IntEnum):
 
 
 # The critical chunks of version 1; a kind without any is reserved. Ancillary chunks may stand in a file of every kind.
-CRITICAL = {Kind.PHOTO: "TA", Kind.LOSSLESS: "", Kind.VIDEO: "", Kind.ARCHIVE: "", Kind.MODEL: "JN"}
-ONCE = frozenset("AJNei")  # chunk types that a file holds at most once
+CRITICAL = {Kind.PHOTO: "TA", Kind.LOSSLESS: "PCT", Kind.VIDEO: "", Kind.ARCHIVE: "", Kind.MODEL: "JN"}
+ONCE = frozenset("ACJNPei")  # chunk types that a file holds at most once
 
 
 @dataclass(frozen=True, slots=True)

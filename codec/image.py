@@ -9,12 +9,7 @@ their digest into the header. Memory beyond the picture itself does not grow wit
 
 from __future__ import annotations
 
-import hashlib
-import itertools
-import os
-import struct
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -25,11 +20,13 @@ from numpy.typing import NDArray
 from codec import transform
 from codec.alpha import pack_plane, unpack_plane
 from codec.container import Chunk, Header, Kind, pack, unpack
-from codec.errors import CorruptStream, Desync, ModelMismatch, TargetUnreachable, UnsupportedVersion
+from codec.digest import digest
+from codec.errors import CorruptStream, Desync, ModelMismatch, TargetUnreachable, UnsupportedInput, UnsupportedVersion
+from codec.jobs import Progress, in_order, shares, workers
 from codec.limits import DEFAULT, Limits
 from codec.model import Model, find_model
 from codec.photo import TILE, Photo, decode_tile, encode_tile, photo
-from codec.pixels import Image
+from codec.picture import Image
 from codec.prior import STEPS
 from codec.transform import BLOCK, FRACTION
 
@@ -38,7 +35,6 @@ NARROWEST = 16  # blocks of a window that is painted beside another: narrower on
 U8 = NDArray[np.uint8]
 Ints = NDArray[np.integer[Any]]
 Box = tuple[int, int, int, int]  # top, bottom, left, right of a tile, in blocks
-Progress = Callable[[int, int], None]  # tiles done, tiles
 
 
 def encode(
@@ -91,7 +87,7 @@ def decode(
         raise CorruptStream(f"{len(tiles)} tiles for {header.width} x {header.height} pixels, expected {len(boxes)}")
     canvas = Canvas(built, header.height, header.width, header.channels, threads)
     jobs = ((box, partial(decode_tile, built, tile, _shape(box))) for tile, box in zip(tiles, boxes, strict=True))
-    for done, (box, (step_index, y)) in enumerate(_in_order(jobs, threads, len(boxes)), 1):
+    for done, (box, (step_index, y)) in enumerate(in_order(jobs, threads, len(boxes)), 1):
         canvas.add(box, y, step_index)
         if progress:
             progress(done, len(boxes))
@@ -151,28 +147,23 @@ def measure_psnr(x: U8, x_hat: U8) -> float:
     return float("inf") if total == 0 else float(10 * np.log10(255**2 * x.size / total))
 
 
-def digest(image: Image) -> bytes:
-    """First 4 bytes of BLAKE2b over height, width, channels (u32 each), colour, and alpha if there is one."""
-    h = hashlib.blake2b(struct.pack("<III", *image.colour.shape))
-    h.update(np.ascontiguousarray(image.colour).data)
-    if image.alpha is not None:
-        h.update(np.ascontiguousarray(image.alpha).data)
-    return h.digest()[:4]
-
-
 def _encode(
     image: Image, model: Model, step_index: int, effort: int, threads: int, progress: Progress | None
 ) -> tuple[bytes, U8]:
     """File and decoded colour."""
     if not 1 <= effort <= 9:
         raise ValueError(f"effort is 1 to 9, not {effort}")
+    if image.palette is not None or image.bit_depth != 8:
+        found = "a palette" if image.palette is not None else f"samples of {image.bit_depth} bits"
+        remedy = "use .expanded() or .filled() of it, or code it without loss (max_error=0)"
+        raise UnsupportedInput(f"the lossy codec takes RGB and grey of 8 bits, and this picture has {found}; {remedy}")
     built = photo(model)
     height, width, channels = image.colour.shape
     boxes = list(_boxes(height, width))
     canvas = Canvas(built, height, width, channels, threads)
     jobs = ((box, partial(_encode_box, built, image.colour, box, step_index, effort)) for box in boxes)
     chunks = []
-    for done, (box, (payload, y)) in enumerate(_in_order(jobs, threads, len(boxes)), 1):
+    for done, (box, (payload, y)) in enumerate(in_order(jobs, threads, len(boxes)), 1):
         chunks.append(Chunk("T", payload))
         canvas.add(box, y, step_index)
         if progress:
@@ -224,11 +215,11 @@ class Canvas:
 
     def _paint(self, stop: int) -> None:
         """Make the pixels of all block rows before `stop`, in windows, and forget what no later row needs."""
-        workers = _workers(self._threads, self._w // NARROWEST)
-        columns = _shares(0, self._w, max(workers, -(-self._w // TILE)))
-        rows = _shares(self._done, stop, -(-max(stop - self._done, 0) // TILE))
+        most = workers(self._threads, self._w // NARROWEST)
+        columns = shares(0, self._w, max(most, -(-self._w // TILE)))
+        rows = shares(self._done, stop, -(-max(stop - self._done, 0) // TILE))
         jobs = ((None, partial(self._window, *row, *column)) for row in rows for column in columns)
-        for _ in _in_order(jobs, workers, len(rows) * len(columns)):
+        for _ in in_order(jobs, most, len(rows) * len(columns)):
             pass
         self._done = max(stop, self._done)
         keep = max(self._done - self._halo, 0)
@@ -265,39 +256,8 @@ def _boxes(height: int, width: int) -> Iterator[Box]:
     return ((t, min(t + TILE, h), u, min(u + TILE, w)) for t in range(0, h, TILE) for u in range(0, w, TILE))
 
 
-def _shares(start: int, stop: int, parts: int) -> list[tuple[int, int]]:
-    """A range in `parts` runs of nearly equal length."""
-    cuts = [start + (stop - start) * i // parts for i in range(parts + 1)] if parts else []
-    return list(itertools.pairwise(cuts))
-
-
-def _workers(threads: int, count: int) -> int:
-    return max(1, min(threads or os.cpu_count() or 1, count))
-
-
 def _shape(box: Box) -> tuple[int, int]:
     return box[1] - box[0], box[3] - box[2]
-
-
-def _in_order(jobs: Iterator[tuple[Any, Callable[[], Any]]], threads: int, count: int) -> Iterator[tuple[Any, Any]]:
-    """Run jobs, at most `threads` and a few waiting at a time, and give their results in order."""
-    workers = _workers(threads, count)
-    if workers <= 1:
-        yield from ((key, job()) for key, job in jobs)
-        return
-    with ThreadPoolExecutor(workers) as pool:
-        waiting: list[tuple[Any, Any]] = []
-        try:
-            for key, job in jobs:
-                waiting.append((key, pool.submit(job)))
-                if len(waiting) > workers:
-                    key, future = waiting.pop(0)
-                    yield key, future.result()
-            for key, future in waiting:
-                yield key, future.result()
-        finally:
-            for _, future in waiting:
-                future.cancel()
 
 
 def _check(header: Header) -> None:

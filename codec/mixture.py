@@ -138,7 +138,7 @@ def _cdf(state: F32, v: F32) -> F32:
     """(n,) F at integers v, in units of 2^-34, without the leak."""
     at = v * np.float32(MEAN_UNIT)
     at += np.float32(MEAN_UNIT // 2)
-    total = None
+    total = np.zeros_like(v)
     for k in range(COMPONENTS):
         cell = at - state[COMPONENTS + k]
         cell *= state[2 * COMPONENTS + k]
@@ -147,7 +147,7 @@ def _cdf(state: F32, v: F32) -> F32:
         np.minimum(cell, np.float32(2 * _REACH), out=cell)
         part = _CDF.take(cell.astype(np.int32))
         part *= state[k]
-        total = part if total is None else total + part
+        total += part
     return total
 
 

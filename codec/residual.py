@@ -156,56 +156,58 @@ def _walk(
     """Levels, from coarse to fine; in each the groups; in those their planes, phase by phase."""
     levels = max(0, (max(shape) - 1).bit_length() - (COARSEST - 1).bit_length())
 
-    def known(plane: int, level: int) -> Ints | None:
-        return None if planes is None else planes[plane][:: 1 << level, :: 1 << level]
-
     def size(level: int) -> tuple[int, int]:
         return -(-shape[0] >> level), -(-shape[1] >> level)
 
+    members = [(group, plane) for group in groups for plane in range(group.planes)]
+    truths: Sequence[Ints | None] = planes or [None] * len(members)
     current: list[Ints] = []
-    for group in groups:
-        for plane in range(group.planes):
-            current.append(_plain(size(levels), *group.range(plane), code, known(len(current), levels)))
+    constant: list[bool] = []
+    for (group, plane), truth in zip(members, truths, strict=True):
+        low, high = group.range(plane)
+        equal = None if truth is None else np.array([truth.min() == truth.max()])
+        constant.append(bool(code(np.array([TOTAL // 2]), equal)[0]))
+        coarse = _plain((1, 1) if constant[-1] else size(levels), low, high, code, _every(truth, levels))
+        current.append(np.broadcast_to(coarse, size(levels)))
     for level in range(levels - 1, skip - 1, -1):
-        first = 0
-        for group in groups:
-            members = range(first, first + group.planes)
-            truths = [known(number, level) for number in members]
-            current[first : members.stop] = _refine(
-                built, group, level, size(level), [current[number] for number in members], code, truths
-            )
-            first = members.stop
+        framed: list[Carrier] = []  # of the group, as far as it has come
+        for number, (group, plane) in enumerate(members):
+            here = np.repeat(np.repeat(current[number], 2, axis=0), 2, axis=1)  # what is not known yet looks alike
+            current[number] = here = here[: size(level)[0], : size(level)[1]]
+            framed = [*framed, _framed(here, group)] if plane else [_framed(here, group)]
+            for phase in range(len(PHASES)) if not constant[number] else ():
+                _code_phase(built, group, level, phase, framed, here, code, _every(truths[number], level))
+                framed[-1] = _framed(here, group)
     return current
 
 
-def _refine(
+def _code_phase(
     built: Residual,
     group: Group,
     level: int,
-    size: tuple[int, int],
-    coarser: Sequence[Ints],
+    phase: int,
+    framed: Sequence[Carrier],
+    here: Ints,
     code: Code,
-    truths: Sequence[Ints | None],
-) -> list[Ints]:
-    """A level of a group from the level below it: three quarters of its pixels are coded."""
-    framed: list[Carrier] = []
-    for plane, (half, truth) in enumerate(zip(coarser, truths, strict=True)):
-        here = np.repeat(np.repeat(half, 2, axis=0), 2, axis=1)[: size[0], : size[1]]  # what is not known looks alike
-        framed.append(_framed(here, group))
-        for number, phase in enumerate(PHASES):
-            height, width = phase.shape(*size)
-            values = np.empty((height, width), np.int32)
-            step = max(1, STRIP // max(width, 1))
-            for top in range(0, height if width else 0, step):
-                rows = slice(top, min(top + step, height))
-                seen = lattice.view(framed, number, level, group.depth, rows)
-                outputs = _outputs(built.nets[plane][number], seen.z)
-                part = None if truth is None else truth[phase.top :: 2, phase.left :: 2][rows].ravel()
-                found = code_samples(mixture(outputs, seen), *group.range(plane), code, part)
-                values[rows] = found.reshape(-1, width)
-            here[phase.top :: 2, phase.left :: 2] = values
-            framed[plane] = _framed(here, group)
-    return [np.rint(plane[MARGIN:-MARGIN, MARGIN:-MARGIN] / QUARTERS).astype(np.int32) for plane in framed]
+    truth: Ints | None,
+) -> None:
+    """A phase of a plane, strip by strip, into `here`. Nothing in it depends on what is coded in the phase itself."""
+    plane = len(framed) - 1
+    part = here[PHASES[phase].top :: 2, PHASES[phase].left :: 2]
+    known = None if truth is None else truth[PHASES[phase].top :: 2, PHASES[phase].left :: 2]
+    height, width = part.shape
+    step = max(1, STRIP // max(width, 1))
+    for top in range(0, height if width else 0, step):
+        rows = slice(top, min(top + step, height))
+        seen = lattice.view(framed, phase, level, group.depth, rows)
+        mix = mixture(_outputs(built.nets[plane][phase], seen.z), seen)
+        samples = None if known is None else known[rows].ravel()
+        part[rows] = code_samples(mix, *group.range(plane), code, samples).reshape(-1, width)
+
+
+def _every(plane: Ints | None, level: int) -> Ints | None:
+    """The pixels of a plane that are on a level."""
+    return None if plane is None else plane[:: 1 << level, :: 1 << level]
 
 
 def _outputs(net: Sequence[Unit], z: Carrier) -> Carrier:
@@ -228,7 +230,7 @@ def _framed(plane: Ints, group: Group) -> Carrier:
 def _plain(shape: tuple[int, int], low: int, high: int, code: Code, truth: Ints | None) -> Ints:
     """Numbers that nothing is known of, bit by bit."""
     values = np.zeros(shape[0] * shape[1], np.int32)
-    offset = None if truth is None else truth.ravel() - low
+    offset = None if truth is None else truth.ravel()[: len(values)] - low
     ones = np.full(len(values), TOTAL // 2, np.int32)
     for bit in range((high - low).bit_length()):
         decisions = code(ones, None if offset is None else offset >> bit & 1)

@@ -50,9 +50,9 @@ def train(
     data: Path | None,
     validation: Path | None,
 ) -> None:
-    """Train a model by a RECIPE: a TOML file, or the name of one that is bundled (photo).
+    """Train a model by a RECIPE: a TOML file, or the name of one that is bundled (photo, lossless).
 
-    The folder of the run gets a checkpoint of each stage (prior.npz, synthesis.npz), metrics.jsonl and, at the end, the
+    The folder of the run gets a checkpoint of each stage (such as prior.npz), metrics.jsonl and, at the end, the
     model (NAME.egmm); a stage that the recipe leaves out comes from --warm-start. Ctrl-C saves a checkpoint and stops;
     --resume goes on from there as if nothing had happened.
     """
@@ -81,17 +81,17 @@ def train(
 @click.argument("parts", metavar="PART...", nargs=-1, required=True, type=_FILE)
 @click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), metavar="MODEL.egmm")
 @click.option("-f", "--force", is_flag=True, help="Overwrite an existing file.")
-@click.option("--recipe", default="photo", show_default=True, help="Recipe that has the model's name and card.")
-def export(parts: tuple[Path, ...], output: Path, force: bool, recipe: str) -> None:
-    """Make a model file of the checkpoints of its stages, prior.npz and synthesis.npz.
+@click.option("--recipe", help="Recipe that has the model's name and card.  [default: photo or lossless]")
+def export(parts: tuple[Path, ...], output: Path, force: bool, recipe: str | None) -> None:
+    """Make a model file of the checkpoints of its stages: prior.npz and synthesis.npz, or residual.npz.
 
     A model file as a PART stands for all stages; what comes after it replaces one of them.
     """
-    path = find_recipe(recipe)
-    chosen = parse_recipe(path.read_text(encoding="utf-8"), path.name)
     from training.importing import load_starts
 
-    _export(load_starts(parts), chosen, output, force=force)
+    stages = load_starts(parts)
+    path = find_recipe(recipe or ("lossless" if "residual" in stages else "photo"))
+    _export(stages, parse_recipe(path.read_text(encoding="utf-8"), path.name), output, force=force)
 
 
 def _export(parts: Mapping[str, Checkpoint], recipe: Recipe, output: Path, *, force: bool) -> None:

@@ -175,7 +175,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         photo = self.prior is not None or self.synthesis is not None
-        _require(photo != (self.residual is not None), "a recipe has [prior] and [synthesis], one of them, or [residual]")
+        _require(photo != (self.residual is not None), "a recipe has [prior], [synthesis] or both, or else [residual]")
         _require(min(self.log_steps, self.evaluate_steps) > 0, "log_steps and evaluate_steps must be above 0")
         _require(self.seed >= 0, "seed must not be below 0")
         _require(Path(self.name).name == self.name, f"the name becomes that of a file, {self.name!r} cannot")
@@ -188,7 +188,7 @@ class Recipe:
     def lasting(self, minutes: float) -> Recipe:
         """The same recipe in another time; the stages share it as they share their own minutes, or else evenly."""
         stages = self.stages
-        own = [stage.schedule.minutes for stage in stages.values()]
+        own = [stage.schedule.minutes or 0.0 for stage in stages.values()]
         shares = own if all(own) else [1.0] * len(own)
         changed: dict[str, Any] = {}
         for (name, stage), share in zip(stages.items(), shares, strict=True):

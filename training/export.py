@@ -29,6 +29,7 @@ from training.config import Card
 from training.errors import CheckpointError
 from training.likelihoods import LARGEST_SCALE, SMALLEST_SCALE
 from training.networks import HYPER_SPREAD, LARGEST_STEP, OCTAVES, Standardise
+from training.residual_export import lossless_model
 from training.slices import DC_MEAN_GAIN, FIRST_MEAN_GAIN, MEAN_GAIN
 
 Floats = NDArray[np.floating[Any]]
@@ -42,11 +43,11 @@ LEVEL_SHIFT = KEY_BITS + int(math.log2(QUERY_UNIT)) - int(math.log2(LOGIT_UNIT))
 LINEAR_BITS = 12  # fraction bits of linear prediction
 LARGEST_SHIFT = 24
 DC_OFFSET = np.array([0.0] * 3 + [1.0] * 3)  # of the outputs of slice 0's heads: means, then scales (o + 1) / 2
-STAGES = ("prior", "synthesis")  # what a model is made of
+STAGES = ("prior", "synthesis")  # what a photo model is made of
 
 
 def model_of(parts: Mapping[str, Checkpoint], name: str, card: Card) -> bytes:
-    """The model file of checkpoints, by stage.
+    """The model file of checkpoints, by stage: a lossless model of `residual`, a photo model of the other two.
 
     Raises
     ------
@@ -55,6 +56,8 @@ def model_of(parts: Mapping[str, Checkpoint], name: str, card: Card) -> bytes:
     ModelError
         See `photo_model`.
     """
+    if "residual" in parts:
+        return lossless_model(parts["residual"].model, name=name, **dataclasses.asdict(card))
     if missing := [stage for stage in STAGES if stage not in parts]:
         raise CheckpointError(f"a model also needs a checkpoint of the stage {' and '.join(missing)}")
     if ((parts["prior"].card.get("recipe") or {}).get("prior") or {}).get("scalar"):

@@ -18,6 +18,7 @@ from codec.entropy import LOGIT_UNIT, TOTAL
 from codec.model import SUFFIX, load_model
 from codec.photo import photo
 from codec.prior import STEPS, Ints
+from codec.residual import STRUCTURE, residual
 from codec.restoration import HEAD_BITS
 from training import checkpoint
 from training.checkpoint import MODEL, Arrays, Checkpoint
@@ -25,6 +26,7 @@ from training.export import ACTIVATION, DC_OFFSET, KEY_BITS, LEVEL_SHIFT, LINEAR
 from training.features import HYPER_INPUTS, QUALITY_FEATURES
 from training.likelihoods import Levels
 from training.networks import CONDITION_HIDDEN, FILTER_CONDITION_HIDDEN
+from training.residual_export import residual_state
 from training.slices import HEAD
 
 __all__ = ["load_starts", "prior_state", "synthesis_state"]
@@ -38,7 +40,7 @@ def load_starts(paths: Iterable[Path]) -> dict[str, Checkpoint]:
     Raises
     ------
     CodecError
-        A file is damaged, or neither a checkpoint nor a photo model.
+        A file is damaged, or neither a checkpoint nor a model of this codec.
     """
     starts: dict[str, Checkpoint] = {}
     for path in paths:
@@ -47,8 +49,12 @@ def load_starts(paths: Iterable[Path]) -> dict[str, Checkpoint]:
             starts[str(found.card.get("stage"))] = found
             continue
         model = load_model(path)
-        photo(model)
-        states = {"prior": prior_state(model.tensors), "synthesis": synthesis_state(model.tensors)}
+        if model.card.get("structure") == STRUCTURE:
+            residual(model)
+            states = {"residual": residual_state(model.tensors)}
+        else:
+            photo(model)
+            states = {"prior": prior_state(model.tensors), "synthesis": synthesis_state(model.tensors)}
         for stage, state in states.items():
             starts[stage] = Checkpoint({"stage": stage}, {MODEL + name: array for name, array in state.items()})
     return starts

@@ -1,6 +1,6 @@
 """Networks of the lossless codec: views of known pixels -> mixtures of logistics for the next ones.
 
-    p(x) = (1 - e) sum_k w_k (G((x + 1/2 - m_k) / s_k) - G((x - 1/2 - m_k) / s_k)) + e / range,   G(a) = 1 / (1 + exp -a)
+    p(x) = (1 - e) sum_k w_k (G((x + 1/2 - m_k) / s_k) - G((x - 1/2 - m_k) / s_k)) + e / range,   G(a) = 1/(1 + exp -a)
 
 (Salimans et al. 2017, PixelCNN++, discretised logistic mixtures.) One network for each plane and phase, shared by all
 levels; means and scales are relative to the pixel's surroundings (codec/lattice.py), from which the features come too.
@@ -54,7 +54,8 @@ class Residual(nn.Module):
                 self.nets[f"{plane}{phase}"] = nn.Sequential(*layers, head)
 
     def forward(self, plane: int, phase: int, z: Tensor) -> Tensor:
-        return self.nets[f"{plane}{phase}"](z).unflatten(1, (3, COMPONENTS))
+        outputs: Tensor = self.nets[f"{plane}{phase}"](z)
+        return outputs.view(-1, 3, COMPONENTS)
 
 
 def bits(parameters: Tensor, seen: View, x: Tensor, span: int) -> Tensor:
@@ -105,10 +106,10 @@ class ResidualTask:
             top, left = (int(rng.integers(s - c + 1)) for s, c in zip(picture.shape[:2], size, strict=True))
             window = picture[top : top + size[0], left : left + size[1]][:: 1 << level, :: 1 << level]
             pixels.append(symmetry(window, int(rng.integers(SYMMETRIES))))
-        batch = np.stack(pixels)
+        batch = np.stack(pixels).astype(np.int32)
         if rng.random() < self.stage.coarse:  # as near-lossless coding sees it
             step = 2 * int(rng.integers(1, self.stage.coarsest + 1)) + 1
-            batch = (batch.astype(np.int32) + step // 2) // step
+            batch = (batch + step // 2) // step
         terms = self.terms(batch, level)
         self.sums.setdefault(level, []).append(float(terms.detach().mean()))
         return terms.mean()
@@ -147,7 +148,6 @@ class ResidualTask:
         """Bits per subpixel on validation pictures: levels measured, the coarsest one taken for all that follow."""
         if self.validation is None:
             return None
-        total = 0.0
         levels: list[list[float]] = [[] for _ in LEVEL_SHARES]
         for number in self.validation.spread(self.recipe.data.validation_pictures):
             picture = self.validation[number]

@@ -1,7 +1,11 @@
-"""Trained networks of the lossless codec -> a model file: floats become integers."""
+"""Trained networks of the lossless codec <-> the integer tensors of a model file.
+
+A weight becomes round(w 2^k), one k for each output of a layer: the largest with which the sums stay exact in float32.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,7 +19,7 @@ from codec.model import pack_model
 from codec.residual import ACTIVATION, HIGHEST
 from training import engine
 
-__all__ = ["lossless_model", "residual_tensors"]
+__all__ = ["lossless_model", "residual_state", "residual_tensors"]
 
 Floats = NDArray[Any]
 Tensors = dict[str, NDArray[np.int64]]
@@ -71,3 +75,19 @@ def _layer(name: str, weight: Floats, bias: Floats, gains: Floats, unit: float, 
         f"{name}.bias": np.rint(bias * gains * power).astype(np.int64),
         f"{name}.shift": shift,
     }
+
+
+def residual_state(tensors: Mapping[str, NDArray[Any]]) -> dict[str, Floats]:
+    """The state of training.residual.Residual, from the tensors of a model: the way back, to go on training."""
+    out: dict[str, Floats] = {}
+    for name in sorted({key.split(".")[0] for key in tensors}):
+        count = sum(key.startswith(f"{name}.") and key.endswith(".bias") for key in tensors)
+        unit = float(lattice.UNIT)
+        for number in range(count):
+            last = number == count - 1
+            weight, bias, shift = (tensors[f"{name}.{number}.{part}"] for part in ("weight.0", "bias", "shift"))
+            gains = (GAINS if last else np.full(len(bias), float(ACTIVATION))) * np.ldexp(1.0, shift)
+            out[f"nets.{name}.{2 * number}.weight"] = weight[:, 0, 0] * (unit / gains)[:, None]
+            out[f"nets.{name}.{2 * number}.bias"] = bias / gains
+            unit = float(ACTIVATION)
+    return out

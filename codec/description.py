@@ -1,0 +1,54 @@
+"""What a file says of itself, without decoding it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+from codec.container import Chunk, Header, Kind, unpack
+from codec.limits import DEFAULT
+from codec.lossless import plan_of
+from codec.model import unpack_model
+from codec.tile import Mode
+
+__all__ = ["describe"]
+
+
+def describe(data: bytes) -> dict[str, Any]:
+    """Facts of a file of any kind, by name, as JSON can hold them. No pixels are decoded, so no size is too large.
+
+    Raises
+    ------
+    CodecError
+        The file is damaged, or none of ours.
+    """
+    anything = 2**200
+    header, chunks = unpack(data, replace(DEFAULT, max_pixels=anything, max_side=anything, max_frames=anything))
+    record: dict[str, Any] = {"kind": header.kind.name.lower(), "bytes": len(data)}
+    if header.kind == Kind.MODEL:
+        model = unpack_model(data)
+        record |= {"model": model.id.hex(), "card": dict(model.card)}
+    else:
+        record |= {"width": header.width, "height": header.height, "channels": header.channels}
+        record |= {"bit_depth": header.bit_depth, "frames": header.frames, "alpha": any(c.type == "A" for c in chunks)}
+        if header.kind == Kind.LOSSLESS:
+            record |= _exactness(header, chunks)
+        record |= {"bpp": 8 * len(data) / (header.width * header.height * header.frames)}
+        record |= {"model": header.model_id.hex() if any(header.model_id) else None, "digest": header.digest.hex()}
+    sizes: dict[str, list[int]] = {}
+    for chunk in chunks:
+        sizes.setdefault(chunk.type, []).append(len(chunk.data))
+    return record | {"chunks": {letter: {"count": len(n), "bytes": sum(n)} for letter, n in sizes.items()}}
+
+
+def _exactness(header: Header, chunks: tuple[Chunk, ...]) -> dict[str, Any]:
+    """Of a lossless file: the bound of the error, colours of the palette, and how the tiles are coded."""
+    plan, palette = plan_of(header, chunks)
+    modes = Counter(chunk.data[0] for chunk in chunks if chunk.type == "T" and chunk.data)
+    return {
+        "alpha": plan.alpha,
+        "max_error": plan.error,
+        "palette": None if palette is None else len(palette),
+        "tiles": {mode.name.lower(): modes[mode] for mode in Mode if modes[mode]},
+    }

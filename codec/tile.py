@@ -1,0 +1,177 @@
+"""A tile of an exact picture: its integers <-> a payload, in the shortest of three ways.
+
+    payload = mode (1 byte), digest of the integers (4 bytes), data
+    integer = floor((sample + N) / (2N + 1)) for colour that may be N off; the sample itself where N is 0, and of alpha
+
+What is coded are integers, and they are coded exactly: a bound on the error only makes them smaller.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codec import residual
+from codec.digest import sample_bytes
+from codec.errors import CorruptStream, Desync
+from codec.graphics import looks_like_graphics, pack_graphics, unpack_graphics
+from codec.planes import original, reversible
+from codec.residual import Group, Residual
+
+__all__ = ["Mode", "Plan", "decode_tile", "encode_tile", "largest_error"]
+
+WORTH = 2.0  # bits a sample: what repetition codes in less is not tried with networks
+THOROUGH = 7  # effort from which every way is tried for every tile
+
+Samples = NDArray[Any]
+
+
+class Mode(IntEnum):
+    """How a tile is coded."""
+
+    STORED = 0
+    GRAPHICS = 1
+    RESIDUAL = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the tiles of a file hold: chunk P, read together with the header.
+
+    Attributes
+    ----------
+    channels : of colour
+    alpha : whether there is alpha; it is coded exactly
+    depth : bits of a sample of the picture
+    error : N, the bound of a colour sample's error
+    side : log2 of the longest side of a tile
+    """
+
+    channels: int
+    alpha: bool
+    depth: int
+    error: int
+    side: int
+
+    @property
+    def step(self) -> int:
+        return 2 * self.error + 1
+
+    @property
+    def coded_depth(self) -> int:
+        """Bits of an integer that stands for a colour sample."""
+        return ((((1 << self.depth) - 1) + self.error) // self.step).bit_length()
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        alpha = (Group(1, self.depth),) if self.alpha else ()
+        return (Group(self.channels, self.coded_depth), *alpha)
+
+    @property
+    def kind(self) -> np.dtype[Any]:
+        return np.dtype(np.uint8 if self.depth <= 8 else np.uint16)
+
+    def reduce(self, colour: Samples) -> Samples:
+        """Colour samples -> the integers that are coded."""
+        if self.error == 0:
+            return colour
+        return ((colour.astype(np.int32) + self.error) // self.step).astype(self.kind)
+
+    def restore(self, integers: Samples) -> Samples:
+        """The integers -> samples within `error` of those they come from."""
+        if self.error == 0:
+            return integers
+        return np.minimum(integers.astype(np.int32) * self.step, (1 << self.depth) - 1).astype(self.kind)
+
+
+def largest_error(depth: int) -> int:
+    """The largest bound that leaves samples of `depth` bits two values."""
+    return ((1 << depth) - 1) // 2
+
+
+def encode_tile(built: Residual, plan: Plan, colour: Samples, alpha: Samples | None, effort: int = 5) -> bytes:
+    """The payload of a tile of colour (h, w, channels) and alpha (h, w): the shortest of those that are tried."""
+    x = plan.reduce(colour)
+    if alpha is not None:
+        x = np.concatenate([x, alpha[..., None]], axis=2)
+    x = np.ascontiguousarray(x)
+    ways = {Mode.STORED: _stored(x, plan)}
+    if effort >= THOROUGH or looks_like_graphics(x):
+        ways[Mode.GRAPHICS] = pack_graphics(x)
+    if effort >= THOROUGH or 8 * min(map(len, ways.values())) > WORTH * x.size:
+        ways[Mode.RESIDUAL] = residual.encode_planes(built, plan.groups, _planes(x, plan))
+    mode = min(ways, key=lambda way: (len(ways[way]), way))
+    return bytes([mode]) + _digest(x) + ways[mode]
+
+
+def decode_tile(built: Residual | None, plan: Plan, payload: bytes, size: tuple[int, int], skip: int = 0) -> Samples:
+    """The samples of a tile, (h, w, channels and alpha), or every 2^skip-th row and column: the twin of `encode_tile`.
+
+    Raises
+    ------
+    CorruptStream, Desync
+        The bytes are no tile, or decode to other integers than the encoder saw.
+    """
+    shape = (*size, plan.channels + plan.alpha)
+    if len(payload) < 5 or payload[0] not in list(Mode):
+        raise CorruptStream(f"a tile of {len(payload)} bytes and mode {payload[:1].hex() or 'none'}")
+    mode, expected, data = Mode(payload[0]), payload[1:5], payload[5:]
+    if mode == Mode.RESIDUAL and built is not None:
+        part = residual.decode_planes(built, plan.groups, shape[:2], data, skip)
+        x = _samples(part, plan)
+        reduced = skip > 0
+    else:
+        x = unpack_graphics(data, shape, plan.kind) if mode == Mode.GRAPHICS else _unstored(data, shape, plan)
+        reduced = False
+    if x.max() >> plan.depth:
+        raise CorruptStream(f"a sample of {x.max()} in a tile of {plan.depth} bits")
+    if not reduced and _digest(x) != expected:
+        raise Desync("a tile's checksum fits, but its pixels are not those the encoder saw")
+    if skip and not reduced:
+        x = x[:: 1 << skip, :: 1 << skip]
+    if plan.error:
+        x = np.concatenate([plan.restore(x[..., : plan.channels]), x[..., plan.channels :]], axis=2)
+    return x
+
+
+def _planes(x: Samples, plan: Plan) -> list[NDArray[Any]]:
+    """Samples of a tile -> the planes of its groups."""
+    colour = [*reversible(x[..., :3])] if plan.channels == 3 else [x[..., 0]]
+    return [*colour, *([x[..., -1]] if plan.alpha else [])]
+
+
+def _samples(planes: Sequence[NDArray[Any]], plan: Plan) -> Samples:
+    """The inverse of `_planes`. A hostile stream may hold colours that no picture has: they are clipped."""
+    colour = original(*planes[:3]) if plan.channels == 3 else planes[0][..., None]
+    x = np.concatenate([colour, planes[-1][..., None]], axis=2) if plan.alpha else colour
+    return np.clip(x, 0, (1 << plan.depth) - 1).astype(plan.kind)
+
+
+def _stored(x: Samples, plan: Plan) -> bytes:
+    """Samples as they are, `depth` bits each, the highest first, row by row."""
+    if plan.depth == x.dtype.itemsize * 8:
+        return bytes(sample_bytes(x))
+    bits = x.reshape(-1, 1) >> np.arange(plan.depth - 1, -1, -1, dtype=x.dtype) & 1
+    return np.packbits(bits.astype(np.uint8)).tobytes()
+
+
+def _unstored(data: bytes, shape: tuple[int, int, int], plan: Plan) -> Samples:
+    """The twin of `_stored`; CorruptStream if there are more or fewer bytes."""
+    count = shape[0] * shape[1] * shape[2]
+    if len(data) != (expected := -(-count * plan.depth // 8)):
+        raise CorruptStream(f"a stored tile of {len(data)} bytes, expected {expected}")
+    if plan.depth == plan.kind.itemsize * 8:
+        return np.frombuffer(data, plan.kind.newbyteorder("<")).astype(plan.kind).reshape(shape)
+    bits = np.unpackbits(np.frombuffer(data, np.uint8), count=count * plan.depth).reshape(-1, plan.depth)
+    weights = 1 << np.arange(plan.depth - 1, -1, -1)
+    return (bits @ weights).astype(plan.kind).reshape(shape)
+
+
+def _digest(x: Samples) -> bytes:
+    return hashlib.blake2b(sample_bytes(x)).digest()[:4]
