@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 import click
 
-from codec import batch
+from codec import archive_cli, batch
 from codec.batch import Record
 from codec.container import Kind, unpack
 from codec.errors import CodecError
@@ -307,6 +307,8 @@ def _extra(name: str, module: str, extra: str, text: str) -> None:
         return command.main(list(arguments), prog_name=f"engram {name}")
 
 
+for each in (archive_cli.pack, archive_cli.unpack, archive_cli.list_, archive_cli.extract):
+    cli.add_command(each)
 _extra("train", "training.cli", "train", "Train a model from a recipe (extra 'train').")
 _extra("export", "training.cli", "train", "Make a model file of the checkpoints of a training (extra 'train').")
 _extra("measure", "tools.cli", "tools", "Measure models: rate-distortion and more (extra 'tools').")

@@ -35,8 +35,8 @@ class Kind(IntEnum):
 
 
 # The critical chunks of version 1; a kind without any is reserved. Ancillary chunks may stand in a file of every kind.
-CRITICAL = {Kind.PHOTO: "TA", Kind.LOSSLESS: "PCT", Kind.VIDEO: "", Kind.ARCHIVE: "", Kind.MODEL: "JN"}
-ONCE = frozenset("ACJNPei")  # chunk types that a file holds at most once
+CRITICAL = {Kind.PHOTO: "TA", Kind.LOSSLESS: "PCT", Kind.VIDEO: "", Kind.ARCHIVE: "MIB", Kind.MODEL: "JN"}
+ONCE = frozenset("ACIJMNPei")  # chunk types that a file holds at most once
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,11 @@ def unpack(data: bytes, limits: Limits = DEFAULT) -> tuple[Header, tuple[Chunk, 
     """
     cursor = _Cursor(data)
     header = _read_header(cursor)
-    limits.check_size(header.width, header.height, header.frames)
+    if header.kind == Kind.ARCHIVE:  # whose pictures are decoded one by one
+        limits.check("max_frames", header.frames, "pictures")
+        limits.check_size(header.width, header.height)
+    else:
+        limits.check_size(header.width, header.height, header.frames)
     if header.kind == Kind.MODEL:
         limits.check("max_model_bytes", len(data), "bytes of the model file")
     chunks: list[Chunk] = []

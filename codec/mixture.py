@@ -14,7 +14,7 @@ fixed order: IEEE 754 rounds each of these the same way everywhere. Tables come 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,30 +40,46 @@ _DEPTH = 7  # of the tree of decisions that follows the quantiles
 F32 = NDArray[np.float32]
 Code = Callable[[NDArray[np.int32], NDArray[Any] | None], NDArray[Any]]
 
-# Rows of a mixture: weights up to 2^12, means in 1/64 grey level, slopes in table steps per 1/64 grey level; where the
-# decisions begin and how far apart they are, in grey levels; the narrowest interval that is not halved evenly.
-_PARTS = 3 * COMPONENTS
-_CENTRE, _SCALE, _EVENLY = _PARTS, _PARTS + 1, _PARTS + 2
-_ROWS = _PARTS + 3
+# A mixture of K components has 3 K + 3 rows: weights up to 2^12, means in 1/64 grey level, slopes in table steps per
+# 1/64 grey level; then where the decisions begin and how far apart they are, in grey levels, and the narrowest interval
+# that is not halved evenly.
+_MORE = 3
+_CENTRE, _SCALE, _EVENLY = -3, -2, -1
 
 
-def mixture(outputs: Carrier, seen: View) -> F32:
-    """The distributions that a network's outputs (n, OUTPUTS) stand for, at the pixels that saw `seen`: (12, n)."""
+def mixture(outputs: Carrier, seen: View, anchors: Sequence[int] = ()) -> F32:
+    """The distributions that a network's outputs stand for, at the pixels that saw `seen`.
+
+    Parameters
+    ----------
+    outputs : (n, OUTPUTS + A): logits, means and logarithms of scales of three components, and A more logits
+    anchors : A grey levels that are likely by themselves, such as black: components as narrow as can be
+
+    Returns
+    -------
+    (3 K + 3, n) for K = 3 + A, see above
+    """
     o, spread = outputs.T.astype(np.float32, order="C"), seen.spread.astype(np.float32)
-    mix = np.empty((_ROWS, o.shape[1]), np.float32)
-    logits, means, scales = o[:COMPONENTS], o[COMPONENTS : 2 * COMPONENTS], o[2 * COMPONENTS :]
-    weights, centres = mix[:COMPONENTS], mix[COMPONENTS : 2 * COMPONENTS]
+    free, count = COMPONENTS, COMPONENTS + len(anchors)
+    mix = np.empty((3 * count + _MORE, o.shape[1]), np.float32)
+    weights, centres, slopes = (mix[part * count : (part + 1) * count] for part in range(3))
+    logits = np.concatenate([o[:free], o[OUTPUTS:]]) if anchors else o[:free]
     _POWERS.take((logits.max(axis=0) - logits).astype(np.int32), out=weights, mode="clip")
-    np.multiply(means, spread * np.float32(1 / MEAN_UNIT), out=centres)
-    np.floor(centres, out=centres)
-    centres += seen.base.astype(np.float32) * np.float32(MEAN_UNIT // 4)
-    index = np.clip(scales + (seen.log - 6 * OCTAVE), LEAST, MOST).astype(np.int32) - LEAST
-    _SLOPES.take(index, out=mix[2 * COMPONENTS : _PARTS], mode="clip")
+    np.multiply(o[free : 2 * free], spread * np.float32(1 / MEAN_UNIT), out=centres[:free])
+    np.floor(centres[:free], out=centres[:free])
+    centres[:free] += seen.base.astype(np.float32) * np.float32(MEAN_UNIT // 4)
+    centres[free:] = np.multiply(anchors, MEAN_UNIT, dtype=np.float32)[:, None]
+    index = np.zeros((count, o.shape[1]), np.int32)  # an anchor has the smallest scale
+    index[:free] = np.clip(o[2 * free : OUTPUTS] + (seen.log - 6 * OCTAVE), LEAST, MOST).astype(np.int32) - LEAST
+    _SLOPES.take(index, out=slopes, mode="clip")
     scale = _SCALES.take(index)
-    total = weights[0] + weights[1] + weights[2]
-    for row, values in ((_CENTRE, centres), (_SCALE, scale)):
-        mix[row] = (weights[0] * values[0] + weights[1] * values[1] + weights[2] * values[2]) / total
-    mix[_CENTRE] *= np.float32(1 / MEAN_UNIT)
+    total, centre, width = weights[0].copy(), weights[0] * centres[0], weights[0] * scale[0]
+    for k in range(1, count):
+        total += weights[k]
+        centre += weights[k] * centres[k]
+        width += weights[k] * scale[k]
+    mix[_CENTRE] = centre / total * np.float32(1 / MEAN_UNIT)
+    mix[_SCALE] = width / total
     mix[_EVENLY] = scale.min(axis=0) * np.float32(1 / 8)
     return mix
 
@@ -73,7 +89,7 @@ def code_samples(mix: F32, low: int, high: int, code: Code, samples: NDArray[Any
 
     Parameters
     ----------
-    mix : (12, n) of `mixture`
+    mix : (rows, n) of `mixture`
     code : (probabilities (n,) of a yes in 1/2^16, decisions (n,) or None) -> decisions (n,): a coder's side
     samples : (n,) integers to encode; None to decode
 
@@ -81,41 +97,42 @@ def code_samples(mix: F32, low: int, high: int, code: Code, samples: NDArray[Any
     -------
     (n,) samples, as float32
     """
-    count, span = mix.shape[1], high - low + 1
+    (rows, count), span = mix.shape, high - low + 1
+    components = (rows - _MORE) // 3
     leak = np.float32(2.0 ** (_WEIGHT_BITS + _CDF_BITS - LEAK_BITS) / span)
     out, index, node = np.empty(count, np.float32), np.arange(count), np.ones(count, np.int32)
     # Below the mixture: lo, hi, F(lo - 1), F(hi), and the sample where it is known
-    state = np.empty((_ROWS + 4 + (samples is not None), count), np.float32)
-    state[:_ROWS] = mix
-    state[_ROWS], state[_ROWS + 1], state[_ROWS + 2] = low, high, 0
-    np.sum(mix[:COMPONENTS], axis=0, out=state[_ROWS + 3])
-    state[_ROWS + 3] *= np.float32(1 << _CDF_BITS)
-    state[_ROWS + 3] += leak * np.float32(span)
+    state = np.empty((rows + 4 + (samples is not None), count), np.float32)
+    state[:rows] = mix
+    state[rows], state[rows + 1], state[rows + 2] = low, high, 0
+    np.sum(mix[:components], axis=0, out=state[rows + 3])
+    state[rows + 3] *= np.float32(1 << _CDF_BITS)
+    state[rows + 3] += leak * np.float32(span)
     if samples is not None:
-        state[_ROWS + 4] = samples
+        state[rows + 4] = samples
     depth = 0
     while len(index):
-        lo, hi, below, above = state[_ROWS : _ROWS + 4]
+        mixed, (lo, hi, below, above) = state[:rows], state[rows : rows + 4]
         if depth < _DEPTH:
             v = _LADDER.take(node)
-            v *= state[_SCALE]
-            v += state[_CENTRE]
+            v *= mixed[_SCALE]
+            v += mixed[_CENTRE]
         else:
             v = (lo + hi) * np.float32(0.5)
         np.floor(v, out=v)
         np.maximum(v, lo, out=v)
         np.minimum(v, hi - np.float32(1), out=v)
-        middle = _cdf(state, v)
+        middle = _cdf(mixed, v, components)
         middle += leak * (v - np.float32(low - 1))
         mass = above - below
-        even = (hi - lo < state[_EVENLY]) | (mass <= 0)
+        even = (hi - lo < mixed[_EVENLY]) | (mass <= 0)
         if even.any():
             share = np.where(even, (hi - v) / (hi - lo + np.float32(1)), (above - middle) / np.where(even, 1, mass))
         else:
             share = (above - middle) / mass
         share *= np.float32(TOTAL)
         ones = np.clip(share, 1, TOTAL - 1).astype(np.int32)
-        larger = code(ones, None if samples is None else state[_ROWS + 4] > v).astype(bool)
+        larger = code(ones, None if samples is None else state[rows + 4] > v).astype(bool)
         smaller = ~larger
         np.copyto(below, middle, where=larger)
         np.copyto(above, middle, where=smaller)
@@ -134,19 +151,19 @@ def code_samples(mix: F32, low: int, high: int, code: Code, samples: NDArray[Any
     return out
 
 
-def _cdf(state: F32, v: F32) -> F32:
+def _cdf(mix: F32, v: F32, components: int) -> F32:
     """(n,) F at integers v, in units of 2^-34, without the leak."""
     at = v * np.float32(MEAN_UNIT)
     at += np.float32(MEAN_UNIT // 2)
     total = np.zeros_like(v)
-    for k in range(COMPONENTS):
-        cell = at - state[COMPONENTS + k]
-        cell *= state[2 * COMPONENTS + k]
+    for k in range(components):
+        cell = at - mix[components + k]
+        cell *= mix[2 * components + k]
         cell += np.float32(_REACH)
         np.maximum(cell, 0, out=cell)
         np.minimum(cell, np.float32(2 * _REACH), out=cell)
         part = _CDF.take(cell.astype(np.int32))
-        part *= state[k]
+        part *= mix[k]
         total += part
     return total
 

@@ -34,6 +34,7 @@ __all__ = [
     "Model",
     "find_model",
     "load_model",
+    "model_bytes",
     "model_id",
     "models",
     "pack_model",
@@ -134,6 +135,14 @@ def find_model(identity: bytes, limits: Limits = DEFAULT) -> Model:
     for path in _files():
         if _identity(path, *_stamp(path), limits) == identity:
             return _read(path, limits)
+    raise ModelNotFound(f"the model {identity.hex()} is not here; there are {_list(path.stem for path in _files())}")
+
+
+def model_bytes(identity: bytes, limits: Limits = DEFAULT) -> bytes:
+    """The whole file of the model with this id; ModelNotFound if it is not there."""
+    for path in _files():
+        if _identity(path, *_stamp(path), limits) == identity:
+            return _bytes(path, limits)
     raise ModelNotFound(f"the model {identity.hex()} is not here; there are {_list(path.stem for path in _files())}")
 
 

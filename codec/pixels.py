@@ -1,11 +1,13 @@
 """Pixels <-> picture files, by Pillow.
 
-What a picture file holds is kept, converted with a notice, or refused with a remedy:
+What a picture file holds is kept, converted with a notice, or refused with a remedy. For a lossy codec, and exactly:
 
     kept        8 bits: grey, grey + alpha, RGB, RGBA; ICC profile; EXIF (orientation included, which is not applied)
-    converted   palette, CMYK, YCbCr, a transparent colour, 1 bit
+    exactly     also palettes with their order, 1 .. 7 bits of grey, 9 .. 16 bits of PNG, TIFF and PNM
+    converted   palette, fewer bits, CMYK, YCbCr, a transparent colour; exactly: the last three
     left out    XMP, with a notice; comments, resolution outside EXIF
-    refused     more than 8 bits a sample, float, animations, several pages, and whatever Pillow cannot decode
+    refused     more than 8 bits (exactly: in other formats), float, signed and 32-bit samples, animations, several
+                pages, and whatever Pillow cannot decode
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import io
 import threading
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,11 +27,14 @@ from codec.container import MAGIC
 from codec.errors import CodecError, EncodeError, LimitExceeded, UnsupportedInput
 from codec.files import read_bytes, write_bytes
 from codec.limits import DEFAULT, Limits
+from codec.picture import Image
+from codec.png import pack_png
+from codec.samples import copy_samples, pack_pnm, pack_tiff, read_samples, sample_bits
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from PIL.Image import Exif
     from PIL.Image import Image as Picture
+    from PIL.ImageFile import ImageFile
 
 __all__ = ["FORMATS", "Image", "format_of", "read_image", "write_image"]
 
@@ -48,82 +53,22 @@ FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 METADATA = {"PNG", "JPEG", "WEBP", "TIFF"}  # formats that hold ICC and EXIF
 OPAQUE = {"JPEG", "BMP", "PPM"}  # formats without alpha
+DEEP = {"PNG", "TIFF", "PPM"}  # formats of 16 bits
 # What read_image lets Pillow try. Formats that start other programs (EPS) or have no magic of their own are left out.
 READABLE = ("PNG", "JPEG", "WEBP", "TIFF", "AVIF", "JPEG2000", "GIF", "BMP", "PPM", "QOI")
 EXIF_PREFIX = b"Exif\x00\x00"  # how EXIF opens in JPEG; the TIFF structure follows
 # Tags of a TIFF file that are about the picture: names, orientation, resolution, time, EXIF, GPS.
 TIFF_TAGS = (270, 271, 272, 274, 282, 283, 296, 305, 306, 315, 33432, 34665, 34853)
-STRIP = 256  # rows that are copied at a time, so that a large picture is not in memory three times
 _PILLOW = threading.Lock()  # Pillow's limit of pixels is a global
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Image:
-    """A still picture.
-
-    Attributes
-    ----------
-    colour : ndarray of uint8, (H, W, C)
-        C is 1 (grey) or 3 (red, green, blue).
-    alpha : ndarray of uint8, (H, W), or None
-    icc, exif : bytes or None
-        ICC profile; EXIF as a TIFF structure. Carried, not interpreted.
-    notices : tuple of str
-        What reading the picture changed.
-
-    Raises
-    ------
-    UnsupportedInput
-        An array is of another shape or type, or has no pixels.
-    """
-
-    colour: NDArray[np.uint8]
-    alpha: NDArray[np.uint8] | None = None
-    icc: bytes | None = None
-    exif: bytes | None = None
-    notices: tuple[str, ...] = field(default=())
-
-    def __post_init__(self) -> None:
-        for name, array in (("colour", self.colour), ("alpha", self.alpha)):
-            if array is not None and array.dtype != np.uint8:
-                raise UnsupportedInput(
-                    f"{name} has samples of type {array.dtype}, expected uint8; "
-                    "scale them to 0 .. 255, round, and convert with .astype(numpy.uint8)"
-                )
-        if self.colour.ndim != 3 or self.colour.shape[2] not in (1, 3) or self.colour.size == 0:
-            raise UnsupportedInput(f"colour has the shape {self.colour.shape}, expected (height, width, 1 or 3)")
-        if self.alpha is not None and self.alpha.shape != self.colour.shape[:2]:
-            raise UnsupportedInput(f"alpha has the shape {self.alpha.shape}, expected {self.colour.shape[:2]}")
-
-    @classmethod
-    def of(cls, array: NDArray[np.uint8]) -> Image:
-        """Wrap an array of uint8: (H, W) grey, or (H, W, C) with C = 1, 2 (grey + alpha), 3 or 4 (RGB + alpha)."""
-        array = array[..., np.newaxis] if array.ndim == 2 else array
-        if array.ndim == 3 and array.shape[2] in (2, 4):
-            return cls(array[..., :-1], array[..., -1])
-        return cls(array)
-
-    @property
-    def height(self) -> int:
-        return int(self.colour.shape[0])
-
-    @property
-    def width(self) -> int:
-        return int(self.colour.shape[1])
-
-    @property
-    def channels(self) -> int:
-        """Channels of colour, alpha not counted."""
-        return int(self.colour.shape[2])
-
-    @property
-    def pixels(self) -> NDArray[np.uint8]:
-        """Colour, and alpha as the last channel if there is one; uint8, (H, W, 1 .. 4)."""
-        return self.colour if self.alpha is None else np.dstack((self.colour, self.alpha))
-
-
-def read_image(source: str | Path | bytes, limits: Limits = DEFAULT) -> Image:
+def read_image(source: str | Path | bytes, limits: Limits = DEFAULT, *, exact: bool = False) -> Image:
     """Read a picture from a path, from standard input (`-`), or from the bytes of a file.
+
+    Parameters
+    ----------
+    source, limits
+    exact : keep palettes and bit depths of 1 to 16. Without it all pictures come as grey or RGB of 8 bits.
 
     Raises
     ------
@@ -137,7 +82,7 @@ def read_image(source: str | Path | bytes, limits: Limits = DEFAULT) -> Image:
     data = source if isinstance(source, bytes) else read_bytes(source, limits)
     try:
         with _opened(data, limits) as picture:
-            return _convert(picture, data, limits)
+            return _read(picture, data, limits, exact)
     except (CodecError, MemoryError):
         raise
     except Exception as error:  # Pillow answers damage with a dozen exception types
@@ -154,28 +99,32 @@ def write_image(image: Image, path: str | Path, *, force: bool = False) -> tuple
     OSError
         The file cannot be written, or exists and `force` is not set.
     """
-    from PIL import Image as pillow
-
     name, options = FORMATS[format_of(path)]
-    if image.alpha is not None and name in OPAQUE:
-        raise EncodeError(f"{name} holds no alpha channel, which this picture has; write PNG, WebP or TIFF")
+    already, image = len(image.notices), _fitting(image, name)
+    notices = list(image.notices[already:])
     metadata: dict[str, Any] = {"icc_profile": image.icc, "exif": image.exif}
     metadata = {key: value for key, value in metadata.items() if value is not None}
-    notices = []
     if metadata and name not in METADATA:
         notices.append(f"{name} holds no ICC profile and no EXIF; they are left out")
         metadata = {}
     if name == "JPEG":
         notices.append("JPEG is lossy: the file does not hold the decoded pixels exactly")
-    stream = io.BytesIO()
+    if "exif" in metadata and name == "JPEG":
+        metadata["exif"] = EXIF_PREFIX + metadata["exif"]
+    stream, tags = io.BytesIO(), None
+    if "exif" in metadata and name == "TIFF":
+        tags = _tags(metadata.pop("exif"))
+        if tags is None:
+            notices.append("EXIF is damaged and left out")
+        else:
+            metadata["exif"] = _packed(tags)
     try:
-        if image.exif is not None and name == "JPEG":
-            metadata["exif"] = EXIF_PREFIX + image.exif
-        if image.exif is not None and name == "TIFF":
-            tags = pillow.Exif()
-            tags.load(image.exif)
-            metadata["exif"] = _descriptive(tags)
-        _picture(image).save(stream, name, **options, **metadata)
+        if name == "PPM":
+            stream.write(pack_pnm(image))
+        elif image.palette is None and image.bit_depth == 8:
+            _picture(image).save(stream, name, **options, **metadata)
+        else:
+            stream.write(pack_png(image) if name == "PNG" else pack_tiff(image, tags))
     except MemoryError:
         raise
     except Exception as error:  # too large a side or too much metadata for the format
@@ -200,7 +149,7 @@ def format_of(path: str | Path) -> str:
 
 
 @contextlib.contextmanager
-def _opened(data: bytes, limits: Limits) -> Iterator[Picture]:
+def _opened(data: bytes, limits: Limits) -> Iterator[ImageFile]:
     """Open a picture, its header read and its size checked, with Pillow's global limit set to ours meanwhile."""
     from PIL import Image as pillow
     from PIL import UnidentifiedImageError
@@ -224,30 +173,42 @@ def _opened(data: bytes, limits: Limits) -> Iterator[Picture]:
             pillow.MAX_IMAGE_PIXELS = before
 
 
-def _convert(picture: Picture, data: bytes, limits: Limits) -> Image:
-    """Bring an opened picture to one of the four modes that are kept."""
+def _fitting(image: Image, name: str) -> Image:
+    """A picture as the format of that name holds it, with notices of what that changed; or the remedy, as an error."""
+    if name != "PNG":
+        image = image.expanded()
+    if name not in ("PNG", "PPM"):
+        image = image.filled()
+    if image.alpha is not None and name in OPAQUE:
+        other = "PNG, WebP or TIFF" if image.bit_depth <= 8 else "PNG or TIFF"
+        raise EncodeError(f"{name} holds no alpha channel, which this picture has; write {other}")
+    if image.bit_depth > 8 and name not in DEEP:
+        raise EncodeError(f"{name} holds 8 bits a sample, this picture has {image.bit_depth}; write PNG or TIFF")
+    if image.bit_depth > 8 and name == "TIFF" and image.alpha is not None and image.channels == 1:
+        raise EncodeError("a TIFF file of 16 bits is written as grey, RGB or RGBA, not as grey + alpha; write PNG")
+    return image
+
+
+def _read(picture: ImageFile, data: bytes, limits: Limits, exact: bool) -> Image:
+    """Samples of an opened picture, read or converted, and its metadata."""
     notices: list[str] = []
-    if picture.format == "MPO":
+    form = picture.format or ""
+    if form == "MPO":
         notices.append("the file holds several pictures (MPO); the first one is taken")
     elif getattr(picture, "is_animated", False):
         raise UnsupportedInput("the file holds several frames or pages; extract one first, since video comes later")
-    if (bits := _sample_bits(picture, data)) > 8:
-        raise UnsupportedInput(f"samples of {bits} bits; convert to 8 bits first, since 16 bits and float come later")
-    picture.load()
-    mode, icc, exif = picture.mode, picture.info.get("icc_profile") or b"", _exif(picture)
-    if mode in ("CMYK", "LAB"):
-        picture = _to_srgb(picture, icc)
-        icc = b""
-        notices.append(f"{mode} converted to sRGB; its ICC profile, if any, is used up")
-    elif mode == "1":
-        picture = picture.convert("L")
-        notices.append("1 bit converted to 8 bits grey")
-    elif mode not in ("L", "LA", "RGB", "RGBA") or "transparency" in picture.info:
-        grey = mode in ("L", "La")
-        target = ("LA" if grey else "RGBA") if picture.has_transparency_data else "RGB"
-        picture = picture.convert(target)
-        kind = {"P": "palette", "PA": "palette", "L": "transparent grey", "RGB": "transparent colour"}.get(mode, mode)
-        notices.append(f"{kind} converted to {target}")
+    if (bits := sample_bits(picture, data)) > 8 and not exact:
+        raise UnsupportedInput(f"samples of {bits} bits; convert to 8 bits first, or compress it with --lossless")
+    image = read_samples(picture, data, exact=exact)
+    icc = picture.info.get("icc_profile") or b""
+    if image is None:
+        picture.load()
+        image = _converted(picture, icc)
+        icc = b"" if picture.mode in ("CMYK", "LAB") else icc
+    if not exact:
+        image = image.filled()
+    notices += image.notices
+    exif = _exif(picture)
     if "xmp" in picture.info:
         notices.append("XMP is left out")
     if exif and not exif.startswith((b"II*\x00", b"MM\x00*")):
@@ -256,48 +217,56 @@ def _convert(picture: Picture, data: bytes, limits: Limits) -> Image:
     if len(icc) > limits.max_metadata_bytes or len(exif) > limits.max_metadata_bytes:
         icc = exif = b""
         notices.append(f"ICC profile and EXIF are left out, being over {limits.max_metadata_bytes:,} bytes")
-    array = _array(picture)
-    alpha = array[..., -1] if len(picture.getbands()) in (2, 4) else None
-    colour = array if alpha is None else array[..., :-1]
-    return Image(colour, alpha, icc or None, exif or None, tuple(notices))
+    return replace(image, icc=icc or None, exif=exif or None, notices=tuple(notices), source=form)
 
 
-def _sample_bits(picture: Picture, data: bytes) -> int:
-    """Bits of a sample in the file, which the mode does not tell: Pillow reads 16-bit colour as 8 bits."""
-    if picture.mode.startswith("I;16"):
-        return 16
-    if picture.mode in ("I", "F"):
-        return 16 if picture.format in ("PNG", "PPM") and picture.mode == "I" else 32
-    if picture.format == "PNG":
-        return data[24]
-    if picture.format == "TIFF":
-        return max(map(int, getattr(picture, "tag_v2", {}).get(258, (8,))))
-    if picture.format == "PPM":
-        arguments = picture.tile[0].args if hasattr(picture, "tile") else ()
-        return int(arguments[1]).bit_length() if isinstance(arguments, tuple) and len(arguments) > 1 else 8
-    if picture.format == "JPEG2000" and (at := data.find(b"\xff\x4f\xff\x51")) >= 0:  # SOC, SIZ; Ssiz is at + 42
-        return (data[at + 42] & 0x7F) + 1
-    if picture.format == "AVIF" and (at := data.find(b"av1C")) >= 0:
-        return 10 if data[at + 6] & 0x40 else 8  # high_bitdepth: 10 or 12
-    return 8
+def _converted(picture: Picture, icc: bytes) -> Image:
+    """A loaded picture of another mode as RGB or RGBA, or grey + alpha, of 8 bits."""
+    mode = picture.mode
+    if mode in ("CMYK", "LAB"):
+        notice = f"{mode} converted to sRGB; its ICC profile, if any, is used up"
+        picture = _to_srgb(picture, icc)
+    else:
+        target = ("LA" if mode == "La" else "RGBA") if picture.has_transparency_data else "RGB"
+        notice = f"{'palette' if mode in ('P', 'PA') else mode} converted to {target}"
+        picture = picture.convert(target)
+    return replace(Image.of(copy_samples(picture)), notices=(notice,))
 
 
 def _exif(picture: Picture) -> bytes:
     """EXIF as a TIFF structure, or nothing, after loading (when Pillow has applied the orientation of a TIFF file)."""
     if picture.format != "TIFF":
         return bytes(picture.info.get("exif") or b"").removeprefix(EXIF_PREFIX)
-    return _descriptive(picture.getexif())
+    return _packed(_descriptive(picture.getexif()))
 
 
-def _descriptive(tags: Exif) -> bytes:
-    """EXIF with those tags of a TIFF file, or of EXIF, that are about the picture and not about its file."""
+def _descriptive(tags: Exif) -> Exif:
+    """Those tags of a TIFF file, or of EXIF, that are about the picture and not about its file."""
     from PIL import Image as pillow
 
     kept = pillow.Exif()
     for tag in TIFF_TAGS:
         if tag in tags:
             kept[tag] = tags.get_ifd(tag) if tag in (34665, 34853) else tags[tag]
-    return kept.tobytes().removeprefix(EXIF_PREFIX) if len(kept) else b""
+    return kept
+
+
+def _tags(exif: bytes) -> Exif | None:
+    """The descriptive tags of EXIF, or None if it is damaged."""
+    from PIL import Image as pillow
+
+    tags = pillow.Exif()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            tags.load(exif)
+            return _descriptive(tags)
+        except Exception:  # Pillow answers damage with a dozen exception types
+            return None
+
+
+def _packed(tags: Exif) -> bytes:
+    return tags.tobytes().removeprefix(EXIF_PREFIX) if len(tags) else b""
 
 
 def _to_srgb(picture: Picture, icc: bytes | None) -> Picture:
@@ -313,19 +282,8 @@ def _to_srgb(picture: Picture, icc: bytes | None) -> Picture:
     return picture.convert("RGB")
 
 
-def _array(picture: Picture) -> NDArray[np.uint8]:
-    """The samples of a loaded picture, uint8, (H, W, bands)."""
-    width, height = picture.size
-    bands = len(picture.getbands())
-    out = np.empty((height, width, bands), np.uint8)
-    for top in range(0, height, STRIP):
-        bottom = min(top + STRIP, height)
-        out[top:bottom] = np.asarray(picture.crop((0, top, width, bottom))).reshape(-1, width, bands)
-    return out
-
-
 def _picture(image: Image) -> Picture:
-    """The twin of `_array`."""
+    """The twin of `copy_samples`."""
     from PIL import Image as pillow
 
     picture = pillow.fromarray(np.ascontiguousarray(image.colour.squeeze(2) if image.channels == 1 else image.colour))

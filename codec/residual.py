@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +35,11 @@ ACTIVATION = 64  # integers per unit of a hidden layer's output
 HIGHEST = 2047  # hidden outputs stay in 0 .. HIGHEST
 FARTHEST = 2047  # outputs stay in -FARTHEST .. FARTHEST
 PLANES = 3
-COARSEST = 8  # pixels: a level whose sides are no longer is coded bit by bit
+STYLE_LEVELS = 3  # levels with networks of their own in a model of pictures that are alike
+LARGEST = 65535
+DEEPEST = 8  # hidden layers of a network
+SMALL = 128  # pixels: up to this side the levels go down to one pixel; they are few, and every bit counts
+LEFT_OUT = 3  # levels that a larger tile does not have: they save no bytes that would show, and take their time
 BLOCK = 1 << 10  # pixels that go through a network at a time
 STRIP = 1 << 13  # pixels of a phase that are coded in one go
 
@@ -43,12 +48,24 @@ Ints = NDArray[np.integer[Any]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Residual:
-    """The networks of a lossless model: hidden layers and head, by plane and phase."""
+    """The networks of a lossless model.
 
-    nets: tuple[tuple[tuple[Unit, ...], ...], ...]
+    Attributes
+    ----------
+    nets : hidden layers and head, by plane, phase and level; the last one is for all coarser levels, too
+    anchors : for a model of pictures that are alike, by plane: grey levels with a logit of their own. Its networks see
+        samples as they are (`lattice.absolute`); those of a general model see them relative to each other.
+    """
+
+    nets: tuple[tuple[tuple[tuple[Unit, ...], ...], ...], ...]
+    anchors: tuple[tuple[int, ...], ...] | None = None
 
     def units(self) -> Iterator[Unit]:
-        return (unit for plane in self.nets for net in plane for unit in net)
+        return (unit for plane in self.nets for phase in plane for net in phase for unit in net)
+
+    def net(self, plane: int, phase: int, level: int) -> tuple[Unit, ...]:
+        levels = self.nets[plane][phase]
+        return levels[min(level, len(levels) - 1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,22 +116,39 @@ def _residual(_: bytes, model: Model) -> Residual:
 def build(tensors: Mapping[str, NDArray[Any]]) -> Residual:
     """Networks from integer tensors, without the self-test; ModelError if they do not fit."""
     layers = Layers(tensors)
+    nets: tuple[tuple[tuple[tuple[Unit, ...], ...], ...], ...]
+    if not layers.has("anchors"):
+        nets = tuple(
+            tuple((_net(layers, f"{plane}{phase}", lattice.columns(plane, phase)),) for phase in range(len(PHASES)))
+            for plane in range(PLANES)
+        )
+        layers.finish()
+        return Residual(nets)
+    planes = PLANES if layers.has("100.0.bias") else 1
+    count = layers.size("anchors", planes)
+    values = layers.bounded("anchors", planes * count, low=-LARGEST, high=LARGEST).reshape(planes, count)
     nets = tuple(
-        tuple(_net(layers, f"{plane}{phase}", lattice.columns(plane, phase)) for phase in range(len(PHASES)))
-        for plane in range(PLANES)
+        tuple(
+            tuple(
+                _net(layers, f"{plane}{phase}{level}", lattice.wide_columns(plane, phase), lattice.TOP, count)
+                for level in range(STYLE_LEVELS)
+            )
+            for phase in range(len(PHASES))
+        )
+        for plane in range(planes)
     )
     layers.finish()
-    return Residual(nets)
+    return Residual(nets, tuple(tuple(row) for row in values.tolist()))
 
 
-def _net(layers: Layers, name: str, columns: int) -> tuple[Unit, ...]:
-    count = next(i for i in range(9) if not layers.has(f"{name}.{i + 1}.bias"))
-    entry, units = Input(columns, -lattice.CLIP, lattice.CLIP), list[Unit]()
+def _net(layers: Layers, name: str, columns: int, most: int = lattice.CLIP, anchors: int = 0) -> tuple[Unit, ...]:
+    count = next((i for i in range(DEEPEST) if not layers.has(f"{name}.{i + 1}.bias")), DEEPEST)
+    entry, units = Input(columns, -most, most), list[Unit]()
     for i in range(count):
         width = layers.size(f"{name}.{i}.bias")
         units.append(layers.unit(f"{name}.{i}", (entry,), width, 0, HIGHEST))
         entry = Input(width, 0, HIGHEST)
-    return chained(*units, layers.unit(f"{name}.{count}", (entry,), OUTPUTS, -FARTHEST, FARTHEST))
+    return chained(*units, layers.unit(f"{name}.{count}", (entry,), OUTPUTS + anchors, -FARTHEST, FARTHEST))
 
 
 def self_test(built: Residual, engine: Any = None) -> str:
@@ -126,7 +160,10 @@ def self_test(built: Residual, engine: Any = None) -> str:
 
 
 def encode_planes(built: Residual, groups: Sequence[Group], planes: Sequence[Ints]) -> bytes:
-    """Code the planes of all groups, (H, W) integers each, in their groups' ranges."""
+    """Code the planes of all groups, in their groups' ranges.
+
+    planes : (H, W) integers each; or (n, H, W), n pictures whose samples are coded side by side
+    """
     encoder = Encoder()
 
     def code(ones: Any, decisions: Any) -> Any:
@@ -154,10 +191,13 @@ def _walk(
     skip: int = 0,
 ) -> list[Ints]:
     """Levels, from coarse to fine; in each the groups; in those their planes, phase by phase."""
-    levels = max(0, (max(shape) - 1).bit_length() - (COARSEST - 1).bit_length())
+    if max(group.planes for group in groups) > len(built.nets):
+        raise ModelError(f"the model codes {len(built.nets)} plane(s), and these pictures are in colour")
+    longest = max(shape[-2:])
+    levels = (longest - 1).bit_length() - (LEFT_OUT if longest > SMALL else 0)
 
-    def size(level: int) -> tuple[int, int]:
-        return -(-shape[0] >> level), -(-shape[1] >> level)
+    def size(level: int) -> tuple[int, ...]:
+        return (*shape[:-2], -(-shape[-2] >> level), -(-shape[-1] >> level))
 
     members = [(group, plane) for group in groups for plane in range(group.planes)]
     truths: Sequence[Ints | None] = planes or [None] * len(members)
@@ -167,18 +207,19 @@ def _walk(
         low, high = group.range(plane)
         equal = None if truth is None else np.array([truth.min() == truth.max()])
         constant.append(bool(code(np.array([TOTAL // 2]), equal)[0]))
-        coarse = _plain((1, 1) if constant[-1] else size(levels), low, high, code, _every(truth, levels))
+        coarse = _plain((1,) * len(shape) if constant[-1] else size(levels), low, high, code, _every(truth, levels))
         current.append(np.broadcast_to(coarse, size(levels)))
     for level in range(levels - 1, skip - 1, -1):
         framed: list[Carrier] = []  # of the group, as far as it has come
         for number, (group, plane) in enumerate(members):
-            here = np.repeat(np.repeat(current[number], 2, axis=0), 2, axis=1)  # what is not known yet looks alike
-            current[number] = here = here[: size(level)[0], : size(level)[1]]
-            framed = [*framed, _framed(here, group)] if plane else [_framed(here, group)]
+            here = np.repeat(np.repeat(current[number], 2, axis=-2), 2, axis=-1)  # what is not known yet looks alike
+            current[number] = here = here[..., : size(level)[-2], : size(level)[-1]]
+            frame = _framed if built.anchors is None else _darkened
+            framed = [*framed, frame(here, group)] if plane else [frame(here, group)]
             for phase in range(len(PHASES)) if not constant[number] else ():
                 _code_phase(built, group, level, phase, framed, here, code, _every(truths[number], level))
-                framed[-1] = _framed(here, group)
-    return current
+                framed[-1] = frame(here, group)
+    return [plane[..., :: 1 << max(0, skip - levels), :: 1 << max(0, skip - levels)] for plane in current]
 
 
 def _code_phase(
@@ -193,26 +234,32 @@ def _code_phase(
 ) -> None:
     """A phase of a plane, strip by strip, into `here`. Nothing in it depends on what is coded in the phase itself."""
     plane = len(framed) - 1
-    part = here[PHASES[phase].top :: 2, PHASES[phase].left :: 2]
-    known = None if truth is None else truth[PHASES[phase].top :: 2, PHASES[phase].left :: 2]
-    height, width = part.shape
-    step = max(1, STRIP // max(width, 1))
-    for top in range(0, height if width else 0, step):
+    part = here[..., PHASES[phase].top :: 2, PHASES[phase].left :: 2]
+    known = None if truth is None else truth[..., PHASES[phase].top :: 2, PHASES[phase].left :: 2]
+    height, row = part.shape[-2], part.size // max(part.shape[-2], 1)  # pixels of a row, in all pictures
+    step = max(1, STRIP // max(row, 1))
+    for top in range(0, height if row else 0, step):
         rows = slice(top, min(top + step, height))
-        seen = lattice.view(framed, phase, level, group.depth, rows)
-        mix = mixture(_outputs(built.nets[plane][phase], seen.z), seen)
-        samples = None if known is None else known[rows].ravel()
-        part[rows] = code_samples(mix, *group.range(plane), code, samples).reshape(-1, width)
+        anchors: tuple[int, ...] = ()
+        if built.anchors is None:
+            seen = lattice.view(framed, phase, level, group.depth, rows)
+        else:
+            seen = lattice.absolute(framed, phase, level, group.depth, rows, here.shape[-2])
+            anchors = built.anchors[plane]
+        mix = mixture(_outputs(built.net(plane, phase, level), seen.z), seen, anchors)
+        samples = None if known is None else known[..., rows, :].ravel()
+        found = code_samples(mix, *group.range(plane), code, samples)
+        part[..., rows, :] = found.reshape(part[..., rows, :].shape)
 
 
 def _every(plane: Ints | None, level: int) -> Ints | None:
     """The pixels of a plane that are on a level."""
-    return None if plane is None else plane[:: 1 << level, :: 1 << level]
+    return None if plane is None else plane[..., :: 1 << level, :: 1 << level]
 
 
 def _outputs(net: Sequence[Unit], z: Carrier) -> Carrier:
-    """Outputs (n, OUTPUTS) of a network, block by block: what is worked on stays in the processor's cache."""
-    out = np.empty((len(z), OUTPUTS), np.float32)
+    """Outputs (n, O) of a network, block by block: what is worked on stays in the processor's cache."""
+    out = np.empty((len(z), len(net[-1].bias)), np.float32)
     for top in range(0, len(z), BLOCK):
         x = z[top : top + BLOCK]
         for unit in net:
@@ -224,12 +271,19 @@ def _outputs(net: Sequence[Unit], z: Carrier) -> Carrier:
 def _framed(plane: Ints, group: Group) -> Carrier:
     """A plane in quarters with a margin that mirrors it: an even row of the margin mirrors an even row."""
     carrier = np.float32 if group.depth <= 12 else np.float64
-    return np.pad(plane.astype(carrier) * QUARTERS, MARGIN, mode="reflect")
+    margins = [(0, 0)] * (plane.ndim - 2) + [(MARGIN, MARGIN)] * 2
+    return np.pad(plane.astype(carrier) * QUARTERS, margins, mode="reflect")
 
 
-def _plain(shape: tuple[int, int], low: int, high: int, code: Code, truth: Ints | None) -> Ints:
+def _darkened(plane: Ints, group: Group) -> Carrier:
+    """A plane with a black margin, for `lattice.absolute`."""
+    margins = [(0, 0)] * (plane.ndim - 2) + [(lattice.FAR, lattice.FAR)] * 2
+    return np.pad(plane.astype(np.float32), margins)
+
+
+def _plain(shape: tuple[int, ...], low: int, high: int, code: Code, truth: Ints | None) -> Ints:
     """Numbers that nothing is known of, bit by bit."""
-    values = np.zeros(shape[0] * shape[1], np.int32)
+    values = np.zeros(math.prod(shape), np.int32)
     offset = None if truth is None else truth.ravel()[: len(values)] - low
     ones = np.full(len(values), TOTAL // 2, np.int32)
     for bit in range((high - low).bit_length()):

@@ -9,6 +9,7 @@ What is coded are integers, and they are coded exactly: a bound on the error onl
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from codec import residual
 from codec.digest import sample_bytes
 from codec.errors import CorruptStream, Desync
-from codec.graphics import looks_like_graphics, pack_graphics, unpack_graphics
+from codec.graphics import LARGEST_SIDE, looks_like_graphics, pack_graphics, unpack_graphics
 from codec.planes import original, reversible
 from codec.residual import Group, Residual
 
@@ -96,22 +97,32 @@ def largest_error(depth: int) -> int:
 
 
 def encode_tile(built: Residual, plan: Plan, colour: Samples, alpha: Samples | None, effort: int = 5) -> bytes:
-    """The payload of a tile of colour (h, w, channels) and alpha (h, w): the shortest of those that are tried."""
+    """The payload of a tile: the shortest of those that are tried.
+
+    Parameters
+    ----------
+    colour, alpha : (h, w, channels) and (h, w); or (n, h, w, channels) and (n, h, w), n pictures coded side by side
+    """
     x = plan.reduce(colour)
     if alpha is not None:
-        x = np.concatenate([x, alpha[..., None]], axis=2)
+        x = np.concatenate([x, alpha[..., None]], axis=-1)
     x = np.ascontiguousarray(x)
+    below = _below(x)
     ways = {Mode.STORED: _stored(x, plan)}
-    if effort >= THOROUGH or looks_like_graphics(x):
-        ways[Mode.GRAPHICS] = pack_graphics(x)
-    if effort >= THOROUGH or 8 * min(map(len, ways.values())) > WORTH * x.size:
+    general = built.anchors is None  # a model of pictures that are alike knows their repetitions itself
+    drawn = general and looks_like_graphics(below)
+    if max(below.shape[:2]) <= LARGEST_SIDE and (effort >= THOROUGH or drawn):
+        ways[Mode.GRAPHICS] = pack_graphics(below)
+    if effort >= THOROUGH or not drawn or 8 * min(map(len, ways.values())) > WORTH * x.size:
         ways[Mode.RESIDUAL] = residual.encode_planes(built, plan.groups, _planes(x, plan))
     mode = min(ways, key=lambda way: (len(ways[way]), way))
     return bytes([mode]) + _digest(x) + ways[mode]
 
 
-def decode_tile(built: Residual | None, plan: Plan, payload: bytes, size: tuple[int, int], skip: int = 0) -> Samples:
-    """The samples of a tile, (h, w, channels and alpha), or every 2^skip-th row and column: the twin of `encode_tile`.
+def decode_tile(built: Residual | None, plan: Plan, payload: bytes, size: tuple[int, ...], skip: int = 0) -> Samples:
+    """The samples of a tile, (*size, channels and alpha), or every 2^skip-th row and column: the twin of `encode_tile`.
+
+    size : (h, w), or (n, h, w)
 
     Raises
     ------
@@ -123,21 +134,27 @@ def decode_tile(built: Residual | None, plan: Plan, payload: bytes, size: tuple[
         raise CorruptStream(f"a tile of {len(payload)} bytes and mode {payload[:1].hex() or 'none'}")
     mode, expected, data = Mode(payload[0]), payload[1:5], payload[5:]
     if mode == Mode.RESIDUAL and built is not None:
-        part = residual.decode_planes(built, plan.groups, shape[:2], data, skip)
+        part = residual.decode_planes(built, plan.groups, size, data, skip)
         x = _samples(part, plan)
         reduced = skip > 0
     else:
-        x = unpack_graphics(data, shape, plan.kind) if mode == Mode.GRAPHICS else _unstored(data, shape, plan)
-        reduced = False
+        below = math.prod(size[:-1]), size[-1], shape[-1]
+        x = unpack_graphics(data, below, plan.kind) if mode == Mode.GRAPHICS else _unstored(data, below, plan)
+        x, reduced = x.reshape(shape), False
     if x.max() >> plan.depth:
         raise CorruptStream(f"a sample of {x.max()} in a tile of {plan.depth} bits")
     if not reduced and _digest(x) != expected:
         raise Desync("a tile's checksum fits, but its pixels are not those the encoder saw")
     if skip and not reduced:
-        x = x[:: 1 << skip, :: 1 << skip]
+        x = x[..., :: 1 << skip, :: 1 << skip, :]
     if plan.error:
-        x = np.concatenate([plan.restore(x[..., : plan.channels]), x[..., plan.channels :]], axis=2)
+        x = np.concatenate([plan.restore(x[..., : plan.channels]), x[..., plan.channels :]], axis=-1)
     return x
+
+
+def _below(x: Samples) -> Samples:
+    """Pictures one below the other: (n, h, w, c) -> (n h, w, c)."""
+    return x.reshape(-1, *x.shape[-2:])
 
 
 def _planes(x: Samples, plan: Plan) -> list[NDArray[Any]]:
@@ -149,7 +166,7 @@ def _planes(x: Samples, plan: Plan) -> list[NDArray[Any]]:
 def _samples(planes: Sequence[NDArray[Any]], plan: Plan) -> Samples:
     """The inverse of `_planes`. A hostile stream may hold colours that no picture has: they are clipped."""
     colour = original(*planes[:3]) if plan.channels == 3 else planes[0][..., None]
-    x = np.concatenate([colour, planes[-1][..., None]], axis=2) if plan.alpha else colour
+    x = np.concatenate([colour, planes[-1][..., None]], axis=-1) if plan.alpha else colour
     return np.clip(x, 0, (1 << plan.depth) - 1).astype(plan.kind)
 
 

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from codec.errors import CorruptStream, LimitExceeded, NotOurFormat, UnsupportedVersion
+from codec.errors import CodecError, CorruptStream, LimitExceeded, NotOurFormat, UnsupportedVersion
 from codec.intnet import Conv, Unit
+from codec.mixture import code_samples
 from codec.model import Model, unpack_model
+from codec.picture import Image
 
 ROOT = Path(__file__).parents[1]
 REFUSAL = (NotOurFormat, UnsupportedVersion, CorruptStream, LimitExceeded)  # answers to bytes that are no whole file
@@ -102,3 +104,57 @@ def units(draw: st.DrawFn, widest: int = 40) -> tuple[Unit, list[np.ndarray], np
 def conformance_model() -> Model:
     """The tiny photo model of the conformance pack: quick, and frozen."""
     return unpack_model((ROOT / "bitstreams" / "v1" / "conformance.egmm").read_bytes())
+
+
+@functools.cache
+def lossless_model() -> Model:
+    """A tiny lossless model, untrained."""
+    from tools.tiny_lossless import tiny_lossless  # brings torch, which few tests need
+
+    return unpack_model(tiny_lossless())
+
+
+def check_only_codec_errors(read: Callable[[bytes], object], data: bytes, what: str) -> None:
+    """`read` takes `data`, or answers with an error of the codec that says something."""
+    try:
+        read(data)
+    except CodecError as error:
+        assert len(str(error)) >= 10, f"{what}: {error!r}"
+    except BaseException as error:
+        pytest.fail(f"{what}: expected a CodecError, got {error!r}")
+
+
+def replayed(samples: np.ndarray, *arguments: object) -> tuple[np.ndarray, list[np.ndarray], list[np.ndarray]]:
+    """What `code_samples(*arguments)` decodes from the decisions that it spells `samples` in.
+
+    Returns also the decisions and their probabilities in 1/2^16, call by call; both sides have to ask for the same.
+    """
+    decisions, asked, replay = [], [], iter(range(10**6))
+
+    def write(ones: np.ndarray, taken: np.ndarray) -> np.ndarray:
+        decisions.append(np.asarray(taken, np.int32))
+        asked.append(ones.copy())
+        return taken
+
+    def read(ones: np.ndarray, nothing: None) -> np.ndarray:
+        number = next(replay)
+        assert nothing is None
+        np.testing.assert_array_equal(ones, asked[number])
+        return decisions[number]
+
+    code_samples(*arguments, write, samples)
+    found = code_samples(*arguments, read)
+    assert next(replay) == len(asked)
+    return found, decisions, asked
+
+
+def check_same_picture(found: Image, expected: Image) -> None:
+    """All that a picture is, except for notices and source."""
+    for name in ("bit_depth", "icc", "exif"):
+        assert getattr(found, name) == getattr(expected, name), name
+    for name in ("colour", "alpha", "palette"):
+        ours, theirs = getattr(found, name), getattr(expected, name)
+        assert (ours is None) == (theirs is None), name
+        if ours is not None:
+            assert ours.dtype == theirs.dtype, name
+            np.testing.assert_array_equal(ours, theirs, name)

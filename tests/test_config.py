@@ -80,6 +80,47 @@ def test_a_wrong_recipe_is_refused_with_the_place_and_the_reason(old, new, messa
         parse_recipe(MINIMAL.replace(old, new))
 
 
+LOSSLESS = """
+name = "tiny"
+[data]
+train = "pictures"
+[residual]
+[residual.schedule]
+steps = 5
+"""
+
+
+def test_a_recipe_of_a_lossless_model_has_one_stage():
+    recipe = parse_recipe(LOSSLESS)
+    assert list(recipe.stages) == ["residual"]
+    assert (recipe.residual.width, recipe.residual.layers) == (64, 2)
+    assert (recipe.prior, recipe.synthesis) == (None, None)
+    assert recipe.lasting(7.0).residual.schedule.minutes == 7.0
+    assert list(parse_recipe(MINIMAL + "[synthesis]\nschedule = {minutes = 2}").stages) == ["prior", "synthesis"]
+    assert parse_recipe(LOSSLESS.replace("[residual]", "[residual]\ncoarse = 0")).residual.coarse == 0.0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("[residual]", "[residual]\nblocks = 3", "residual: unknown key 'blocks'; known are schedule, width, layers"),
+        ("[residual]", "[residual]\nwidth = 0", "residual: width and layers must be above 0"),
+        ("[residual]", "[residual]\nlayers = 0", "width and layers must be above 0"),
+        ("[residual]", "[residual]\nlayers = 2.0", "layers is of type int"),
+        ("[residual]", "[residual]\ncoarse = 1.1", "coarse is 0 to 1"),
+        ("[residual]", "[residual]\ncoarse = -0.1", "coarse is 0 to 1"),
+        ("[residual]", "[residual]\ncoarsest = 0", "coarsest above 0"),
+        ("steps = 5", "steps = 5\ncrop = 8", "multiple of 16"),
+        ("[residual]", "[synthesis]\nschedule = {steps = 5}\n[residual]", r"or else \[residual\]"),
+        ("[residual]", "[prior]\nschedule = {steps = 5}\n[residual]", r"or else \[residual\]"),
+    ],
+)
+def test_a_wrong_lossless_recipe_is_refused_with_the_reason(old, new, message):
+    assert old in LOSSLESS
+    with pytest.raises(RecipeError, match=message):
+        parse_recipe(LOSSLESS.replace(old, new))
+
+
 def test_a_recipe_survives_json():
     recipe = parse_recipe(MINIMAL + "[synthesis]\nschedule = {minutes = 2}")
     again = json.loads(json.dumps(dataclasses.asdict(recipe)))

@@ -11,7 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.checks import ROOT
+from codec.digest import digest
+from codec.lossless import encode
+from codec.picture import Image
+from tests.checks import ROOT, lossless_model
+from tests.pictures import samples
+from tools.tiny_lossless import tiny_lossless
 
 V1 = ROOT / "bitstreams" / "v1"
 NEEDS = {"Nehalem": "sse4_2", "Sandybridge": "avx", "Haswell": "avx2", "SkylakeX": "avx512vl"}
@@ -27,6 +32,18 @@ folder = Path(sys.argv[1])
 model = unpack_model((folder / "conformance.egmm").read_bytes())
 for name in sys.argv[2:]:
     print(fingerprint(decode((folder / "valid" / f"{name}.egm").read_bytes(), model=model)))
+"""
+
+LOSSLESS = """
+import sys
+from pathlib import Path
+from codec.digest import digest
+from codec.lossless import decode, encode
+from codec.model import unpack_model
+folder = Path(sys.argv[1])
+model, data = unpack_model((folder / "tiny.egmm").read_bytes()), (folder / "picture.egm").read_bytes()
+image = decode(data, model=model)
+print(digest(image).hex(), encode(image, model) == data)
 """
 
 
@@ -49,3 +66,16 @@ def test_decoded_pixels_do_not_depend_on_kernels_or_threads(core, threads):
     command = [sys.executable, "-c", PROGRAM, str(V1), *STREAMS]
     found = subprocess.check_output(command, env=environment, text=True).split()
     assert found == [expected[f"valid/{name}.egm"] for name in STREAMS]
+
+
+@pytest.mark.parametrize("core", NEEDS)
+def test_lossless_files_and_pixels_do_not_depend_on_kernels(core, tmp_path):
+    if NEEDS[core] not in flags():
+        pytest.skip(f"this processor has no {NEEDS[core]}")
+    source = Image.of(samples("photo", (60, 70, 4)))
+    (tmp_path / "tiny.egmm").write_bytes(tiny_lossless())
+    (tmp_path / "picture.egm").write_bytes(encode(source, lossless_model()))
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OPENBLAS_CORETYPE": core}
+    command = [sys.executable, "-c", LOSSLESS, str(tmp_path)]
+    found = subprocess.check_output(command, env=environment, text=True).split()
+    assert found == [digest(source).hex(), "True"]

@@ -245,3 +245,67 @@ def test_a_decoder_written_from_the_spec_agrees(seed: int, n: int, k: int) -> No
     freqs = tables(rng, n, k)
     x = draw(rng, freqs)
     assert decode_by_the_book(message((x, freqs)), freqs.tolist()) == x.tolist()
+
+
+def drawn_bits(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Decisions (n,), and probabilities of a 1 from one end to the other, the very ends included."""
+    ones = np.clip(TOTAL / (1 + np.exp(rng.normal(0, 6, n))), 1, TOTAL - 1).astype(np.int32)
+    return (rng.integers(0, TOTAL, n) < ones).astype(np.int32), ones
+
+
+@given(seeds, st.integers(0, 300))
+def test_decisions_are_symbols_of_tables_of_two(seed: int, n: int) -> None:
+    decisions, ones = drawn_bits(np.random.default_rng(seed), n)
+    encoder = Encoder()
+    encoder.encode_bits(decisions, ones)
+    data = encoder.getvalue()
+    assert data == message((decisions, np.stack([TOTAL - ones, ones], axis=1)))
+    found = Decoder(data).decode_bits(ones)
+    assert found.dtype == np.int32
+    assert np.array_equal(found, decisions)
+
+
+def test_decisions_and_symbols_stand_in_one_message_of_any_length() -> None:
+    rng = np.random.default_rng(4)
+    decisions, ones = drawn_bits(rng, 70_000)  # more than are worked on at a time
+    freqs = tables(rng, 20, 7)
+    symbols, encoder = draw(rng, freqs), Encoder()
+    for part in (decisions, decisions.astype(bool), np.repeat(decisions, 2)[::2]):
+        encoder.encode_bits(part, ones)
+        encoder.encode(symbols, freqs)
+    decoder = Decoder(encoder.getvalue())
+    for _ in range(3):
+        assert np.array_equal(decoder.decode_bits(ones), decisions)
+        assert np.array_equal(decoder.decode(freqs), symbols)
+    price = bits(decisions, np.stack([TOTAL - ones, ones], axis=1))
+    assert 8 * len(encoder.getvalue()) <= 3 * (1.0002 * price + 0.0005 * len(ones) + bits(symbols, freqs)) + 32
+
+
+def test_bad_decisions_and_probabilities_are_refused() -> None:
+    good = np.array([1, TOTAL // 2, TOTAL - 1])
+    for decisions in ([0, 2, 1], [0, -1, 1], [0, 1]):
+        with pytest.raises(ValueError, match="decisions do not fit"):
+            Encoder().encode_bits(np.array(decisions), good)
+    for entry in (0, -1, TOTAL, TOTAL + 1):
+        bad = np.array([1, entry, TOTAL - 1])
+        with pytest.raises(ValueError, match="frequency of a 1"):
+            Encoder().encode_bits(np.array([0, 1, 0]), bad)
+        with pytest.raises(ValueError, match="frequency of a 1"):
+            Decoder(b"abcd").decode_bits(bad)
+
+
+@given(st.binary(max_size=40), seeds)
+def test_any_bytes_decode_to_decisions_or_are_refused(data: bytes, seed: int) -> None:
+    _, ones = drawn_bits(np.random.default_rng(seed), 200)
+    try:
+        found = Decoder(data).decode_bits(ones)
+    except CorruptStream:
+        return
+    assert set(found.tolist()) <= {0, 1}
+
+
+def test_no_decisions_cost_nothing() -> None:
+    encoder = Encoder()
+    encoder.encode_bits(np.zeros(0, np.int32), np.zeros(0, np.int32))
+    assert encoder.getvalue() == b""
+    assert Decoder(b"").decode_bits(np.zeros(0, np.int32)).tolist() == []

@@ -34,6 +34,18 @@ blocks = 1
 schedule = {steps = 6, batch = 2, crop = 32, warmup = 2}
 """
 
+LOSSLESS = """
+name = "tiny"
+log_steps = 2
+evaluate_steps = 3
+[data]
+train = "pictures"
+validation_pictures = 1
+[residual]
+width = 6
+schedule = {steps = 5, batch = 2, crop = 16, warmup = 2}
+"""
+
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
@@ -79,6 +91,22 @@ def test_stopped_and_resumed_is_the_same_run_bit_for_bit(whole, photos, tmp_path
     torch.manual_seed(99)  # nothing hangs on the state of a global generator
     assert len(loop.train(recipe, photos, photos, tmp_path, resume=True)) == 2
     check_same_run(whole, tmp_path)
+
+
+def test_a_lossless_run_that_was_stopped_and_resumed_is_the_same_run(photos, tmp_path):
+    recipe, one, two = parse_recipe(LOSSLESS), tmp_path / "one", tmp_path / "two"
+    assert loop.train(recipe, photos, photos, one) == [one / "residual.npz"]
+    assert loop.train(recipe, photos, photos, two, stop=stopping_after(3)) == []
+    torch.manual_seed(99)
+    assert loop.train(recipe, photos, photos, two, resume=True) == [two / "residual.npz"]
+    a, b = arrays(one, "residual"), arrays(two, "residual")
+    assert a.keys() == b.keys()
+    assert [name for name in a if a[name].tobytes() != b[name].tobytes()] == []
+    reports = [line["validation"] for line in metrics(one) if "validation" in line]
+    assert len(reports) == 2
+    assert all(1 < report["bpsp"] < 12 for report in reports)
+    with pytest.raises(CheckpointError, match="residual.width was 6 and is 7"):
+        loop.train(parse_recipe(LOSSLESS.replace("width = 6", "width = 7")), photos, photos, two, resume=True)
 
 
 def test_a_run_with_a_norm_can_be_resumed_too_and_starts_from_one_without(whole, photos, tmp_path):

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import struct
-import zlib
 
 import numpy as np
 import PIL.Image
@@ -14,6 +12,8 @@ from hypothesis import strategies as st
 from codec.errors import EncodeError, LimitExceeded, UnsupportedInput
 from codec.limits import Limits
 from codec.pixels import FORMATS, Image, format_of, read_image, write_image
+from tests.checks import check_same_picture
+from tests.pictures import images, png, saved, tiff
 
 RNG = np.random.default_rng(1)
 COLOUR = RNG.integers(0, 256, (9, 13, 3), np.uint8)
@@ -31,12 +31,6 @@ def exif(orientation: int) -> bytes:
 
 
 EXIF = exif(orientation=6)  # to be turned by a quarter
-
-
-def saved(picture: PIL.Image.Image, form: str, **options: object) -> bytes:
-    stream = io.BytesIO()
-    picture.save(stream, form, **options)
-    return stream.getvalue()
 
 
 def picture(mode: str) -> PIL.Image.Image:
@@ -101,23 +95,11 @@ def test_cmyk_is_converted_by_its_profile_which_does_not_fit_any_more():
     assert image.channels == 3
 
 
-def png16(channels: int) -> bytes:
-    colour_type = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
-    rows = (b"\x00" + bytes(2 * channels * 4)) * 3
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-    header = struct.pack(">IIBBBBB", 4, 3, 16, colour_type, 0, 0, 0)
-    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + body
-
-
 DEEP = {
-    "png grey": png16(1),
-    "png grey alpha": png16(2),
-    "png rgb": png16(3),
-    "png rgba": png16(4),
+    "png grey": png(np.zeros((3, 4, 1), np.uint16), 16, 0),
+    "png grey alpha": png(np.zeros((3, 4, 2), np.uint16), 16, 4),
+    "png rgb": png(np.zeros((3, 4, 3), np.uint16), 16, 2),
+    "png rgba": png(np.zeros((3, 4, 4), np.uint16), 16, 6),
     "ppm rgb": b"P6 2 2 65535\n" + bytes(24),
     "pgm": b"P5 2 2 65535\n" + bytes(8),
     "ppm 10 bits": b"P6 2 2 1023\n" + bytes(24),
@@ -183,6 +165,13 @@ def test_damaged_exif_is_left_out_with_a_notice():
     assert image.notices == ("EXIF is damaged and left out",)
 
 
+@pytest.mark.parametrize("colour", [COLOUR, COLOUR.astype(np.uint16)])
+def test_damaged_exif_does_not_keep_a_tiff_from_being_written(tmp_path, colour):
+    notices = write_image(Image(colour, exif=b"II*\0damaged"), tmp_path / "a.tif")
+    assert notices == ("EXIF is damaged and left out",)
+    assert np.array_equal(read_image(tmp_path / "a.tif", exact=True).colour, colour)
+
+
 def test_metadata_over_the_limit_are_left_out_with_a_notice():
     image = read_image(saved(picture("RGB"), "PNG", icc_profile=bytes(1000)), Limits(max_metadata_bytes=999))
     assert image.icc is None
@@ -210,6 +199,73 @@ def test_alpha_is_not_dropped_in_silence(tmp_path, extension):
     with pytest.raises(EncodeError, match="no alpha"):
         write_image(Image(COLOUR, ALPHA), tmp_path / f"picture{extension}")
     assert not list(tmp_path.iterdir())
+
+
+@given(image=images())
+def test_a_png_file_gives_any_picture_back(image, tmp_path_factory):
+    path = tmp_path_factory.getbasetemp() / "any.png"
+    assert write_image(image, path, force=True) == ()
+    back = read_image(path, exact=True)
+    check_same_picture(back, image)
+    assert (back.notices, back.source) == ((), "PNG")
+
+
+@given(image=images(metadata=False), extension=st.sampled_from(LOSSLESS))
+def test_the_other_formats_give_the_same_picture_or_refuse(image, extension, tmp_path_factory):
+    path = tmp_path_factory.getbasetemp() / f"any{extension}"
+    path.unlink(missing_ok=True)
+    full, form = image if extension == ".png" else image.expanded().filled(), FORMATS[extension][0]
+    deep_refused = form in ("WEBP", "BMP") or (form == "TIFF" and full.alpha is not None and full.channels == 1)
+    if (full.alpha is not None and form in ("BMP", "PPM")) or (full.bit_depth > 8 and deep_refused):
+        with pytest.raises(EncodeError, match="; write PNG"):
+            write_image(image, path)
+        assert not path.exists()
+        return
+    notices = write_image(image, path)
+    back = read_image(path, exact=True)
+    back = back if extension == ".png" else back.filled()
+    assert np.array_equal(back.colour, np.broadcast_to(full.colour, back.colour.shape))  # WebP has no grey
+    assert (back.alpha is None) == (full.alpha is None)
+    assert full.alpha is None or np.array_equal(back.alpha, full.alpha)
+    if form in ("TIFF", "BMP", "WEBP"):
+        assert any("converted" in notice for notice in notices) == (full is not image)
+
+
+def test_a_picture_is_read_exactly_only_if_it_is_asked_for():
+    indices = np.zeros((2, 2, 1), np.uint8)
+    data = png(indices, 8, 3, PLTE=b"abc")
+    assert read_image(data, exact=True).palette.tolist() == [[97, 98, 99]]
+    assert read_image(data).palette is None
+    assert read_image(data).colour.tolist() == [[[97, 98, 99]] * 2] * 2
+    with pytest.raises(UnsupportedInput, match="--lossless"):
+        read_image(DEEP["png rgb"])
+    assert read_image(DEEP["png rgb"], exact=True).bit_depth == 16
+
+
+@pytest.mark.parametrize(
+    ("form", "source"), [("JPEG", "JPEG"), ("MPO", "MPO"), ("PNG", "PNG"), ("WEBP", "WEBP"), ("PPM", "PPM")]
+)
+def test_the_format_that_a_picture_came_from_is_told(form, source):
+    several = {"save_all": True, "append_images": [picture("RGB")]} if form == "MPO" else {}
+    assert read_image(saved(picture("RGB"), form, **several)).source == source
+    assert Image(COLOUR).source == ""
+
+
+@pytest.mark.parametrize("extension", [".jpg", ".webp", ".bmp"])
+def test_sixteen_bits_are_not_dropped_in_silence(tmp_path, extension):
+    with pytest.raises(EncodeError, match="write PNG or TIFF"):
+        write_image(Image(COLOUR.astype(np.uint16)), tmp_path / f"picture{extension}")
+    assert not list(tmp_path.iterdir())
+
+
+def test_metadata_survive_in_a_tiff_of_sixteen_bits(tmp_path):
+    assert write_image(Image(COLOUR.astype(np.uint16), None, ICC, EXIF), tmp_path / "a.tif") == ()
+    image = read_image(tmp_path / "a.tif", exact=True)
+    tags = PIL.Image.Exif()
+    tags.load(image.exif)
+    assert image.icc == ICC
+    assert (tags[271], tags.get_ifd(34665)[36867]) == ("maker", "2026:01:02 03:04:05")
+    assert np.array_equal(image.colour, np.rot90(COLOUR, -1))
 
 
 def test_what_a_format_loses_is_told(tmp_path):
@@ -245,14 +301,19 @@ def test_what_is_no_picture_is_unsupported(data):
 
 FILES = [saved(picture("RGB"), form, exif=EXIF) for form in ("PNG", "JPEG", "WEBP", "TIFF", "AVIF")]
 FILES += [saved(picture("RGB"), form) for form in ("GIF", "BMP", "PPM", "JPEG2000")]
+FILES += [DEEP[name] for name in DEEP]
+FILES += [saved(picture("P"), form) for form in ("PNG", "GIF", "TIFF", "BMP")]
+FILES += [saved(picture("1"), form) for form in ("PNG", "TIFF", "PPM", "BMP")]
+FILES += [tiff(COLOUR.astype(np.uint16), ">", deflated=True), b"P3 2 1 9\n1 2 3 4 5 6", b"P5 2 2 99\n" + bytes(4)]
 
 
-@given(data=st.sampled_from(FILES), cut=st.integers(0, 10**4), noise=st.binary())
-def test_damage_to_a_picture_gives_a_picture_or_unsupported(data, cut, noise):
+@given(data=st.sampled_from(FILES), cut=st.integers(0, 10**4), noise=st.binary(), exact=st.booleans())
+def test_damage_to_a_picture_gives_a_picture_or_unsupported(data, cut, noise, exact):
     cut %= len(data)
     for damaged in (data[:cut], data[:cut] + noise + data[cut + len(noise) :]):
         with contextlib.suppress(UnsupportedInput, LimitExceeded):
-            assert read_image(damaged).pixels.dtype == np.uint8
+            image = read_image(damaged, exact=exact)
+            assert exact or (image.pixels.dtype == np.uint8 and image.palette is None)
 
 
 def test_limits_come_before_decoding_and_pillow_keeps_its_own():
@@ -270,30 +331,3 @@ def test_limits_come_before_decoding_and_pillow_keeps_its_own():
 def test_a_missing_file_is_an_oserror(tmp_path):
     with pytest.raises(FileNotFoundError):
         read_image(tmp_path / "none.png")
-
-
-@pytest.mark.parametrize("shape", [(5, 4), (5, 4, 1), (5, 4, 2), (5, 4, 3), (5, 4, 4)])
-def test_arrays_of_one_to_four_channels_are_taken(shape):
-    array = RNG.integers(0, 256, shape, np.uint8)
-    image = Image.of(array)
-    assert np.array_equal(image.pixels.reshape(shape), array)
-    assert (image.alpha is None) == (len(shape) == 2 or shape[2] in (1, 3))
-
-
-@pytest.mark.parametrize(
-    "array", [np.zeros((4, 4, 3)), np.zeros((4, 4), np.uint16), np.zeros((4, 4), bool), np.zeros((4, 4, 3), np.int8)]
-)
-def test_other_sample_types_are_refused_with_a_remedy(array):
-    with pytest.raises(UnsupportedInput, match="uint8"):
-        Image.of(array)
-
-
-@pytest.mark.parametrize("shape", [(4,), (0, 4, 3), (4, 0), (4, 4, 5), (1, 4, 4, 3), ()])
-def test_other_shapes_are_refused(shape):
-    with pytest.raises(UnsupportedInput, match="shape"):
-        Image.of(np.zeros(shape, np.uint8))
-
-
-def test_alpha_has_the_size_of_the_colour():
-    with pytest.raises(UnsupportedInput, match="alpha"):
-        Image(COLOUR, ALPHA[1:])

@@ -1,4 +1,4 @@
-"""Makes the conformance pack: a tiny model, streams that a decoder has to decode, and streams that it has to refuse.
+"""Makes the conformance pack: two tiny models, streams that a decoder has to decode, and streams that it has to refuse.
 
     python -m tools.conformance           adds what is not there yet; what the manifest has is frozen and stays
     python -m tools.conformance --sizes   writes sizes.toml anew, after a change to the encoder
@@ -15,74 +15,110 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from codec import image, lossless
+from codec.digest import sample_bytes
 from codec.errors import CodecError
 from codec.files import atomic_write
-from codec.image import decode, encode
 from codec.model import Model, unpack_model
-from codec.pixels import Image
+from codec.picture import Image
+from tools.lossless_streams import drawing, invalid_lossless, valid_lossless
 from tools.streams import Bad, invalid, valid
 from tools.synthetic import picture
 
-__all__ = ["FOLDER", "fingerprint", "main", "pack", "sizes"]
+__all__ = ["FOLDER", "LOSSLESS", "PHOTO", "decode", "fingerprint", "load", "main", "pack", "sizes"]
 
 FOLDER = Path(__file__).parents[1] / "bitstreams" / "v1"
-MODEL, MANIFEST, SIZES = "conformance.egmm", "MANIFEST.toml", "sizes.toml"
+PHOTO, LOSSLESS = "conformance.egmm", "conformance-lossless.egmm"
+MANIFEST, SIZES = "MANIFEST.toml", "sizes.toml"
 SIZED = {"photo-like": (96, 128, 3, 21, 3.0), "grainy": (96, 128, 3, 22, 12.0), "grey": (96, 128, 1, 23, 2.0)}
 QUALITIES = (10, 50, 90)
+ERRORS = (0, 1)
 
 Entry = dict[str, Any]
 Manifest = dict[str, list[Entry]]
 
 
-def fingerprint(image: Image) -> str:
-    """SHA-256 of a decoded picture: height, width, channels (u32 each), colour, alpha, ICC profile, EXIF."""
-    shape = b"".join(size.to_bytes(4, "little") for size in image.colour.shape)
-    alpha = b"" if image.alpha is None else image.alpha.tobytes()
-    parts = shape, image.colour.tobytes(), alpha, image.icc or b"", image.exif or b""
-    return hashlib.sha256(b"".join(parts)).hexdigest()
+def decode(entry: Entry, data: bytes, models: dict[str, Model]) -> Image:
+    """Decode a stream of the pack with the model, and as the kind of file, that its entry names."""
+    name = entry.get("model", PHOTO)
+    return (lossless if name == LOSSLESS else image).decode(data, model=models[name])
 
 
-def sizes(model: Model) -> dict[str, int]:
+def fingerprint(picture: Image) -> str:
+    """SHA-256 of a decoded picture: height, width, channels (u32 each), colour, alpha, ICC profile, EXIF, palette."""
+    found = hashlib.sha256(b"".join(size.to_bytes(4, "little") for size in picture.colour.shape))
+    for samples in (picture.colour, picture.alpha):
+        found.update(b"" if samples is None else sample_bytes(samples))
+    for part in (picture.icc, picture.exif, None if picture.palette is None else picture.palette.tobytes()):
+        found.update(part or b"")
+    return found.hexdigest()
+
+
+def sizes(models: dict[str, Model]) -> dict[str, int]:
     """Bytes of a few pictures at default effort: they must not creep up unnoticed."""
-    return {
-        f"{name}-{quality}": len(encode(Image(picture(*drawn)), model, quality=quality))
+    photos = {
+        f"{name}-{quality}": len(image.encode(Image(picture(*drawn)), models[PHOTO], quality=quality))
         for name, drawn in SIZED.items()
         for quality in QUALITIES
     }
+    sources = {name: Image(picture(*drawn)) for name, drawn in SIZED.items()} | {"drawing": drawing(96, 128, 3)}
+    exact = {
+        f"lossless-{name}-{error}": len(lossless.encode(source, models[LOSSLESS], max_error=error))
+        for name, source in sources.items()
+        for error in ERRORS
+    }
+    return photos | exact
 
 
 def pack(folder: Path = FOLDER) -> Manifest:
     """Complete the pack in a folder; returns the whole manifest."""
     manifest: Manifest = tomllib.loads((folder / MANIFEST).read_text()) if (folder / MANIFEST).exists() else {}
-    if "model" not in manifest:
-        from tools.tiny_model import tiny_model  # brings torch
-
-        manifest["model"] = [_frozen(folder, MODEL, tiny_model())]
-    model = unpack_model((folder / MODEL).read_bytes())
-    _add(manifest, "valid", folder, model, {name: make(model) for name, make in valid().items()})
-    _add(manifest, "invalid", folder, model, invalid(model))
+    known = {entry["file"] for entry in manifest.setdefault("model", [])}
+    for name, make in ((PHOTO, _photo), (LOSSLESS, _lossless)):
+        if name not in known:
+            manifest["model"].append(_frozen(folder, name, make()))
+    models = load(folder)
+    for name, good, bad in ((PHOTO, valid, invalid), (LOSSLESS, valid_lossless, invalid_lossless)):
+        facts = {} if name == PHOTO else {"model": name}
+        streams = {file: make(models[name]) for file, make in good().items() if _new(manifest, "valid", file)}
+        for file, stream in streams.items():
+            decoded = decode(facts, stream, models)
+            entry = _frozen(folder, f"valid/{file}.egm", stream) | facts | {"shape": decoded.colour.shape}
+            entry |= {"bits": decoded.bit_depth} if facts else {}
+            manifest["valid"].append(entry | {"pixels": fingerprint(decoded)})
+        for file, wrong in bad(models[name]).items():
+            if _new(manifest, "invalid", file):
+                _check_refused(file, wrong, facts, models)
+                entry = _frozen(folder, f"invalid/{file}.egm", wrong.data) | facts
+                manifest["invalid"].append(entry | {"error": wrong.error.__name__, "what": wrong.what})
     atomic_write(folder / MANIFEST, _toml(manifest), force=True)
     return manifest
 
 
-def _add(manifest: Manifest, kind: str, folder: Path, model: Model, streams: dict[str, bytes] | dict[str, Bad]) -> None:
-    entries = manifest.setdefault(kind, [])
-    known = {entry["file"] for entry in entries}
-    for name, stream in streams.items():
-        if (file := f"{kind}/{name}.egm") in known:
-            continue
-        if isinstance(stream, Bad):
-            _check_refused(name, stream, model)
-            entry = _frozen(folder, file, stream.data) | {"error": stream.error.__name__, "what": stream.what}
-        else:
-            image = decode(stream, model=model)
-            entry = _frozen(folder, file, stream) | {"shape": image.colour.shape, "pixels": fingerprint(image)}
-        entries.append(entry)
+def load(folder: Path = FOLDER) -> dict[str, Model]:
+    """The models of the pack."""
+    return {name: unpack_model((folder / name).read_bytes()) for name in (PHOTO, LOSSLESS)}
 
 
-def _check_refused(name: str, bad: Bad, model: Model) -> None:
+def _photo() -> bytes:
+    from tools.tiny_model import tiny_model  # brings torch
+
+    return tiny_model()
+
+
+def _lossless() -> bytes:
+    from tools.uneven_lossless import uneven_lossless
+
+    return uneven_lossless()
+
+
+def _new(manifest: Manifest, kind: str, name: str) -> bool:
+    return f"{kind}/{name}.egm" not in {entry["file"] for entry in manifest.setdefault(kind, [])}
+
+
+def _check_refused(name: str, bad: Bad, facts: Entry, models: dict[str, Model]) -> None:
     try:
-        decode(bad.data, model=model)
+        decode(facts, bad.data, models)
     except CodecError as error:
         if type(error) is not bad.error:
             raise AssertionError(f"{name}: expected {bad.error.__name__}, got {error!r}") from error
@@ -109,7 +145,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Make or complete the conformance pack.")
     parser.add_argument("--sizes", action="store_true", help="write sizes.toml anew")
     if parser.parse_args().sizes:
-        found = sizes(unpack_model((FOLDER / MODEL).read_bytes()))
+        found = sizes(load())
         rows = "".join(f"{name} = {size}\n" for name, size in found.items())
         text = f"# Made by `python -m tools.conformance --sizes`.\n\n{rows}"
         atomic_write(FOLDER / SIZES, text.encode(), force=True)

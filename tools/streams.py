@@ -35,7 +35,7 @@ from codec.pixels import Image
 from codec.prior import HYPER_GROUPS, HYPER_WORDS, REACH, Pass
 from tools.synthetic import picture
 
-__all__ = ["Bad", "forced", "invalid", "valid"]
+__all__ = ["EXIF", "ICC", "Bad", "any_file", "forced", "invalid", "valid"]
 
 Make = Callable[[Model], bytes]
 ICC = bytes(range(1, 200))  # carried, not understood
@@ -184,7 +184,7 @@ def invalid(model: Model) -> dict[str, Bad]:
     add("twice", good + good, CorruptStream, "a file after the file")
 
     def other(name: str, error: type[CodecError], what: str, chunks: Any = plain, **fields: Any) -> None:
-        add(name, _file(header, chunks, **fields), error, what)
+        add(name, any_file(header, chunks, **fields), error, what)
 
     other("kind", UnsupportedVersion, "a kind that there is not", kind=9)
     other("kind-lossless", UnsupportedVersion, "a reserved kind, with a chunk it does not have", kind=Kind.LOSSLESS)
@@ -229,11 +229,11 @@ def invalid(model: Model) -> dict[str, Bad]:
     add("chunk-length", raw + b"\xd4" + _varint(1 << 40), TruncatedStream, "a chunk longer than the file")
     wide = replace(header, width=1040)
     two = [Chunk("T", tile.data), Chunk("T", b"\x07" + tile.data[1:])]
-    add("step-mixed", _file(wide, two), CorruptStream, "tiles of two qualities")
+    add("step-mixed", any_file(wide, two), CorruptStream, "tiles of two qualities")
     return bad
 
 
-def _file(header: Header, chunks: list[Chunk], **fields: Any) -> bytes:
+def any_file(header: Header, chunks: list[Chunk], **fields: Any) -> bytes:
     """A file with any fields in its header, and right checksums."""
     last = len(chunks) - 1
     parts = (_chunk(chunk.type, chunk.data, last=i == last) for i, chunk in enumerate(chunks))

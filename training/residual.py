@@ -97,14 +97,14 @@ class ResidualTask:
         return [(list(self.model.parameters()), 1.0)]
 
     def loss(self, rng: np.random.Generator, progress: float) -> Tensor:
-        level = int(rng.choice(len(LEVEL_SHARES), p=LEVEL_SHARES))
+        pictures = [self.photos[int(rng.integers(len(self.photos)))] for _ in range(self.schedule.batch)]
+        room = min(min(picture.shape[:2]) for picture in pictures) // self.schedule.crop
+        level = min(int(rng.choice(len(LEVEL_SHARES), p=LEVEL_SHARES)), room.bit_length() - 1)
         reach = self.schedule.crop << level
         pixels = []
-        for _ in range(self.schedule.batch):
-            picture = self.photos[int(rng.integers(len(self.photos)))]
-            size = [min(reach, side) for side in picture.shape[:2]]
-            top, left = (int(rng.integers(s - c + 1)) for s, c in zip(picture.shape[:2], size, strict=True))
-            window = picture[top : top + size[0], left : left + size[1]][:: 1 << level, :: 1 << level]
+        for picture in pictures:
+            top, left = (int(rng.integers(side - reach + 1)) for side in picture.shape[:2])
+            window = picture[top : top + reach, left : left + reach][:: 1 << level, :: 1 << level]
             pixels.append(symmetry(window, int(rng.integers(SYMMETRIES))))
         batch = np.stack(pixels).astype(np.int32)
         if rng.random() < self.stage.coarse:  # as near-lossless coding sees it

@@ -30,12 +30,18 @@ LARGEST_SHIFT = 16
 GAINS = np.repeat([LOGIT_UNIT / np.log(2), MEAN_UNIT, lattice.OCTAVE], COMPONENTS)
 
 
-def lossless_model(state: dict[str, Floats], **facts: Any) -> bytes:
+def head_gains(outputs: int) -> Floats:
+    """Integers per unit of a head's outputs; those beyond the mixture are logits."""
+    return np.concatenate([GAINS, np.full(outputs - len(GAINS), GAINS[0])])
+
+
+def lossless_model(state: dict[str, Floats], *, coarser: int = 0, **facts: Any) -> bytes:
     """The model file of trained networks.
 
     Parameters
     ----------
     state : of training.residual.Residual, arrays by name
+    coarser : bits that the weights lack of the finest ones
     facts : for the card, such as name, description, licence, training data
 
     Raises
@@ -43,32 +49,35 @@ def lossless_model(state: dict[str, Floats], **facts: Any) -> bytes:
     ModelError
         Two engines, numpy and torch, do not compute the same.
     """
-    tensors = residual_tensors(state)
+    tensors = residual_tensors(state, coarser)
     built = residual.build(tensors)
     if (found := residual.self_test(built)) != (expected := residual.self_test(built, engine)):
         raise ModelError(f"the self-test gives {found} in numpy and {expected} in torch")
     return pack_model(facts | {"structure": residual.STRUCTURE, "self_test": found}, tensors)
 
 
-def residual_tensors(state: dict[str, Floats]) -> Tensors:
-    """All tensors of codec.residual.Residual."""
+def residual_tensors(state: dict[str, Floats], coarser: int = 0) -> Tensors:
+    """All tensors of codec.residual.Residual, from the state of training.residual.Residual or training.style.Style."""
     out: Tensors = {}
-    for name in sorted({key.split(".")[1] for key in state}):
+    style = "anchors" in state
+    if style:
+        out["anchors"] = np.asarray(state["anchors"], np.int64).ravel()
+    for name in sorted({key.split(".")[1] for key in state if key.startswith("nets.")}):
         layers = sorted({int(key.split(".")[2]) for key in state if key.startswith(f"nets.{name}.")})
-        unit, most = float(lattice.UNIT), lattice.CLIP
+        unit, most = (float(lattice.TOP), lattice.TOP) if style else (float(lattice.UNIT), lattice.CLIP)
         for number, layer in enumerate(layers):
             weight, bias = (np.asarray(state[f"nets.{name}.{layer}.{part}"], np.float64) for part in ("weight", "bias"))
-            gains = GAINS if layer == layers[-1] else np.full(len(bias), float(ACTIVATION))
-            out |= _layer(f"{name}.{number}", weight, bias, gains, unit, most)
+            gains = head_gains(len(bias)) if layer == layers[-1] else np.full(len(bias), float(ACTIVATION))
+            out |= _layer(f"{name}.{number}", weight, bias, gains, unit, most, coarser)
             unit, most = float(ACTIVATION), HIGHEST
     return out
 
 
-def _layer(name: str, weight: Floats, bias: Floats, gains: Floats, unit: float, most: int) -> Tensors:
+def _layer(name: str, weight: Floats, bias: Floats, gains: Floats, unit: float, most: int, coarser: int) -> Tensors:
     """A unit with inputs of `unit` integers per one, up to `most`: weights as fine as exact sums in float32 allow."""
     ratio = weight * (gains / unit)[:, None]
     sums = np.abs(ratio).sum(axis=1) * most + np.abs(bias * gains) + 1
-    shift = np.clip(np.floor(np.log2(ROOM / sums)), 0, LARGEST_SHIFT).astype(np.int64)
+    shift = np.clip(np.floor(np.log2(ROOM / sums)) - coarser, 0, LARGEST_SHIFT).astype(np.int64)
     power = np.ldexp(1.0, shift)
     return {
         f"{name}.weight.0": np.rint(ratio * power[:, None]).astype(np.int64)[:, None, None, :],
@@ -80,13 +89,17 @@ def _layer(name: str, weight: Floats, bias: Floats, gains: Floats, unit: float, 
 def residual_state(tensors: Mapping[str, NDArray[Any]]) -> dict[str, Floats]:
     """The state of training.residual.Residual, from the tensors of a model: the way back, to go on training."""
     out: dict[str, Floats] = {}
-    for name in sorted({key.split(".")[0] for key in tensors}):
+    style = "anchors" in tensors
+    if style:
+        planes = 3 if "100.0.bias" in tensors else 1
+        out["anchors"] = np.asarray(tensors["anchors"], np.int64).reshape(planes, -1)
+    for name in sorted({key.split(".")[0] for key in tensors} - {"anchors"}):
         count = sum(key.startswith(f"{name}.") and key.endswith(".bias") for key in tensors)
-        unit = float(lattice.UNIT)
+        unit = float(lattice.TOP if style else lattice.UNIT)
         for number in range(count):
             last = number == count - 1
             weight, bias, shift = (tensors[f"{name}.{number}.{part}"] for part in ("weight.0", "bias", "shift"))
-            gains = (GAINS if last else np.full(len(bias), float(ACTIVATION))) * np.ldexp(1.0, shift)
+            gains = (head_gains(len(bias)) if last else np.full(len(bias), float(ACTIVATION))) * np.ldexp(1.0, shift)
             out[f"nets.{name}.{2 * number}.weight"] = weight[:, 0, 0] * (unit / gains)[:, None]
             out[f"nets.{name}.{2 * number}.bias"] = bias / gains
             unit = float(ACTIVATION)

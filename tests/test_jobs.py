@@ -1,0 +1,76 @@
+"""codec/jobs.py: results in order, a few at a time, from any number of threads."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from codec.jobs import in_order, shares, workers
+
+
+def test_shares_are_whole_disjoint_and_even():
+    for start, length, parts in [(0, 10, 3), (5, 1, 1), (7, 2, 5), (0, 64, 8), (3, 0, 2)]:
+        found = shares(start, start + length, parts)
+        assert [number for a, b in found for number in range(a, b)] == list(range(start, start + length))
+        assert len(found) == parts
+        assert max(b - a for a, b in found) - min(b - a for a, b in found) <= 1
+    assert shares(0, 10, 0) == []
+
+
+def test_there_is_a_worker_at_least_and_no_more_than_there_are_jobs(monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 6)
+    assert [workers(threads, 4) for threads in (0, 1, 3, 16)] == [4, 1, 3, 4]
+    assert workers(0, 100) == 6
+    assert workers(3, 0) == 1
+    monkeypatch.setattr("os.cpu_count", lambda: None)
+    assert workers(0, 100) == 1
+
+
+@pytest.mark.parametrize("threads", [1, 2, 16])
+def test_results_come_in_the_order_of_the_jobs(threads):
+    def job(number: int) -> int:
+        time.sleep(0.002 * (number % 3 == 0))
+        return number * number
+
+    jobs = ((number, lambda number=number: job(number)) for number in range(20))
+    assert list(in_order(jobs, threads, 20)) == [(number, number * number) for number in range(20)]
+    assert list(in_order(iter(()), threads, 0)) == []
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_few_jobs_are_drawn_before_their_results_are_taken(threads):
+    drawn = []
+
+    def jobs():
+        for number in range(50):
+            drawn.append(number)
+            yield number, lambda: None
+
+    results = in_order(jobs(), threads, 50)
+    for taken in range(1, 51):
+        next(results)
+        assert len(drawn) <= taken + threads
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_a_failing_job_is_the_end_and_leaves_no_thread_behind(threads):
+    def fail() -> None:
+        raise RuntimeError("third")
+
+    before, ran = threading.active_count(), []
+    jobs = ((number, fail if number == 3 else lambda number=number: ran.append(number)) for number in range(100))
+    with pytest.raises(RuntimeError, match="third"):
+        list(in_order(jobs, threads, 100))
+    assert len(ran) <= 3 + threads
+    assert threading.active_count() == before
+
+
+def test_whoever_stops_asking_stops_the_work():
+    before, ran = threading.active_count(), []
+    results = in_order(((number, lambda number=number: ran.append(number)) for number in range(100)), 2, 100)
+    next(results)
+    results.close()
+    assert len(ran) <= 4
+    assert threading.active_count() == before

@@ -1,0 +1,149 @@
+"""Which model makes a set of pictures shortest, its own bits counted: minimum description length at work.
+
+    total(H) = L(H) + L(D|H),   H: none of its own (the general model), or a style of some width and precision
+
+(Rissanen 1978; Grünwald 2007.) A wider network fits better and costs more; so does a finer weight. With few pictures a
+small model wins, with very few none. L(D|H) is estimated by coding some of the pictures.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from codec.catalogue import SIDE, Look
+from codec.errors import UnsupportedInput
+from codec.jobs import Progress
+from codec.model import load_model, unpack_model
+from codec.picture import Image
+from codec.residual import Residual, residual
+from codec.tile import Plan, encode_tile
+from training.residual_export import lossless_model
+from training.style import Schedule, Style, frequent, planes_of, train_style
+
+__all__ = ["Candidate", "choose"]
+
+WIDTHS = (8, 16, 32, 64)
+COARSER = (2, 3, 4, 5, 6, 7, 8)  # bits that weights may lack of the finest
+SAMPLE = 256  # pictures that stand for all
+FIRST = 0.5  # share of the time in which all widths are tried; the best one has the rest
+STEPS = 1000  # of the progress
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A model and what a set costs with it, in bytes.
+
+    Attributes
+    ----------
+    data : the model file, or nothing for the general model
+    pictures : estimated bytes of all pictures
+    """
+
+    data: bytes
+    pictures: float
+
+    @property
+    def total(self) -> float:
+        return len(self.data) + self.pictures
+
+
+def choose(
+    images: Sequence[Image],
+    minutes: float,
+    *,
+    train_on: Sequence[Image] | None = None,
+    max_error: int = 0,
+    widths: Sequence[int] = WIDTHS,
+    seed: int = 0,
+    stop: Callable[[], bool] = lambda: False,
+    progress: Progress | None = None,
+) -> bytes | None:
+    """The model file with which the pictures are shortest, or None if that is the general one.
+
+    Parameters
+    ----------
+    images : what is to be packed. The model is trained on those of the most frequent look.
+    minutes : for all training together
+    train_on : other pictures to train on
+    stop : asked now and then; when it says so, what has been trained is what is chosen from
+
+    Raises
+    ------
+    UnsupportedInput
+        No picture is small and plain enough to stand beside others.
+    """
+    looks = Counter(look for image in images if (look := Look.of(image)) is not None)
+    if not looks:
+        raise UnsupportedInput(
+            "there is nothing to train on: pictures with palettes, profiles or more than 16384 pixels"
+        )
+    look = looks.most_common(1)[0][0]
+    plan = Plan(look.channels, look.alpha, look.depth, max_error, SIDE)
+    mine = [image for image in images if Look.of(image) == look]
+    source = [image for image in train_on if Look.of(image) == look] if train_on is not None else mine
+    if not source:
+        raise UnsupportedInput(f"none of the pictures to train on has the look {tuple(look)} of those to pack")
+    planes = planes_of(plan.reduce(np.stack([image.colour for image in source])))
+    spread = range(0, len(mine), -(-len(mine) // SAMPLE))
+    sample = [mine[number] for number in spread]
+
+    def cost(built: Residual) -> float:
+        return _bytes_of(built, plan, sample) * len(mine) / len(sample)
+
+    found = [Candidate(b"", cost(residual(load_model("lossless"))))]
+    done = 0.0
+
+    def train(model: Style, share: float) -> Style:
+        begun = done
+
+        def show(part: float, _: float) -> None:
+            if progress:
+                progress(int(STEPS * (begun + share * part)), STEPS)
+
+        return train_style(
+            model, planes, plan.coded_depth, Schedule(minutes * share), seed=seed, stop=stop, progress=show
+        )
+
+    tried: list[tuple[float, Style]] = []
+    for width in widths:
+        torch.manual_seed(seed)
+        model = train(Style(frequent(planes), width), FIRST / len(widths))
+        done += FIRST / len(widths)
+        best = _finest(model, cost)
+        found.append(best)
+        tried.append((best.total, model))
+        if stop():
+            break
+    if not stop():
+        model = train(copy.deepcopy(min(tried, key=lambda pair: pair[0])[1]), 1 - FIRST)
+        found.append(_finest(model, cost))
+    return min(found, key=lambda candidate: candidate.total).data or None
+
+
+def _finest(model: Style, cost: Callable[[Residual], float]) -> Candidate:
+    """The precision of weights with which a trained model and the pictures are shortest."""
+    state = {name: value.numpy() for name, value in model.state_dict().items()}
+    best: Candidate | None = None
+    for coarser in COARSER:
+        data = lossless_model(state, coarser=coarser, name="style")
+        candidate = Candidate(data, cost(residual(unpack_model(data))))
+        if best is not None and candidate.total >= best.total:
+            break  # less precision only makes it worse from here
+        best = candidate
+    assert best is not None
+    return best
+
+
+def _bytes_of(built: Residual, plan: Plan, images: Sequence[Image]) -> float:
+    """Bytes of pictures side by side."""
+    colour: NDArray[Any] = np.stack([image.colour for image in images])
+    planes = [image.alpha for image in images if image.alpha is not None]
+    return float(len(encode_tile(built, plan, colour, np.stack(planes) if planes else None)))
