@@ -3,6 +3,7 @@
     data = codec.compress(pixels, quality=75)     # uint8, (H, W) or (H, W, 3), alpha last -> bytes of an .egm file
     data = codec.compress(pixels, max_error=0)    # lossless; uint16, too
     image = codec.decompress(data)                # image.pixels, image.colour, image.alpha, image.icc, image.exif
+    pictures = codec.open_archive("set.ega")      # len(pictures), pictures[7]: an array; a data set for torch's loaders
 """  # fmt: skip
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ if typing.TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from codec.archive import open_archive
     from codec.model import Model, load_model, models
     from codec.picture import Image
 
-__all__ = ["Image", "Limits", "Model", "compress", "decompress", "load_model", "models", *errors.__all__]
-_LATER = {"Image": "picture", "Model": "model", "load_model": "model", "models": "model"}  # all that needs numpy
+__all__ = "Image", "Limits", "Model", "compress", "decompress", "load_model", "models", "open_archive", *errors.__all__
+_LATER = {"Image": "picture", "Model": "model", "load_model": "model", "models": "model", "open_archive": "archive"}
 
 
 def compress(

@@ -5,13 +5,15 @@
     index  = what the blocks hold, and names (catalogue.py)
 
 Pictures that are small and plain share a block, and with it the state of the coder: a digit costs its bits, no header.
+`packing.py` writes what is read here.
 """
 
 from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, overload
@@ -20,102 +22,55 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codec import lossless, residual
-from codec.catalogue import Block, Catalogue, Look, check_names, read_catalogue, runs, write_catalogue
-from codec.container import Chunk, Header, Kind, pack, unpack
-from codec.errors import Desync, ModelMismatch, UnsupportedInput, UnsupportedVersion
+from codec.catalogue import Look, read_catalogue
+from codec.container import Kind, unpack
+from codec.errors import CorruptStream, Desync, ModelMismatch, UnsupportedVersion
 from codec.files import read_bytes
 from codec.jobs import Progress, in_order
 from codec.limits import DEFAULT, Limits
 from codec.model import Model, find_model, unpack_model
 from codec.picture import Image
-from codec.tile import Mode, decode_tile, encode_tile
+from codec.residual import Residual
+from codec.still import decode
+from codec.tile import Mode, decode_tile
 
-__all__ = ["Archive", "Item", "open_archive", "pack_archive"]
+__all__ = ["Archive", "Entry", "digest_of", "open_archive"]
+
+KEPT = 512  # blocks that stay decoded, of at most 2^14 pixels each
 
 Samples = NDArray[Any]
 
 
-class Item(NamedTuple):
-    """A picture and its name; pictures of an array have none."""
+class Entry(NamedTuple):
+    """What an archive says of a picture without decoding it.
+
+    alone : it is a file of its own in the archive
+    extras : types of the chunks of that file that hold more than samples: palette, ICC profile, EXIF
+    """
 
     name: str
-    image: Image
-
-
-def pack_archive(
-    items: Iterable[Item],
-    model: Model,
-    *,
-    embed: bytes | None = None,
-    max_error: int = 0,
-    dimensions: int = 0,
-    threads: int = 0,
-    progress: Progress | None = None,
-    encode_file: Callable[[Image], bytes] | None = None,
-) -> bytes:
-    """Write an archive.
-
-    Parameters
-    ----------
-    items : pictures and their names
-    model : a lossless model, for all of them
-    embed : bytes of the model file, to go into the archive; otherwise the model is referred to by its id
-    max_error : see `lossless.encode`
-    dimensions : of the array that the pictures come from, 3 or 4: they have no names then. 0 for pictures with names
-    encode_file : makes a file of a picture that stands on its own; all of them do if it is given. Lossless by default
-
-    Raises
-    ------
-    UnsupportedInput
-        No items, a name that is not a relative path, or comes twice.
-    """
-    listed = list(items)
-    if not listed:
-        raise UnsupportedInput("there are no pictures to pack")
-    if not dimensions:
-        check_names([item.name for item in listed])
-    built = residual.residual(model)
-
-    def single(image: Image) -> bytes:
-        return lossless.encode(image, model, max_error=max_error, threads=1)
-
-    looks = [None if encode_file else Look.of(item.image) for item in listed]
-    order = sorted(range(len(listed)), key=lambda i: (looks[i] is None, looks[i] or ()))  # stable: looks together
-    layout = list(runs([looks[i] for i in order]))
-    starts = itertools.accumulate((block.count for block in layout), initial=0)
-
-    def code(block: Block, first: int) -> bytes:
-        images = [listed[i].image for i in order[first : first + block.count]]
-        if block.look is None:
-            return (encode_file or single)(images[0])
-        planes = [image.alpha for image in images if image.alpha is not None]
-        alpha = np.stack(planes) if planes else None
-        colour = np.stack([image.colour for image in images])
-        return encode_tile(built, block.look.plan(max_error), colour, alpha)
-
-    jobs = ((block, partial(code, block, first)) for block, first in zip(layout, starts, strict=False))
-    blocks = list[bytes]()
-    for done, (_, data) in enumerate(in_order(iter(jobs), threads, len(layout)), 1):
-        blocks.append(data)
-        if progress:
-            progress(done, len(layout))
-    chunks = [Chunk("M", embed)] if embed else []
-    names = tuple(item.name for item in listed)
-    catalogue = Catalogue(tuple(layout), max_error, dimensions, names, tuple(order))
-    chunks += [Chunk("I", write_catalogue(catalogue)), *(Chunk("B", data) for data in blocks)]
-    widths, heights = [item.image.width for item in listed], [item.image.height for item in listed]
-    first = listed[0].image
-    header = Header(
-        Kind.ARCHIVE, max(widths), max(heights), first.channels, first.bit_depth, len(listed), model.id, _digest(blocks)
-    )
-    return pack(header, chunks)
+    look: Look
+    alone: bool = False
+    extras: str = ""
 
 
 class Archive(Sequence[Samples]):
     """An archive that is open: a sequence of arrays, of which any can be had without the others.
 
-    `archive[i]` is a picture as an array, (H, W) or (H, W, C); `archive.image(i)` an Image. Pictures come in the order
-    in which they were packed.
+    `archive[i]` is a picture as an array of its own, (H, W) or (H, W, C), of indices if it has a palette;
+    `archive.image(i)` an Image. Pictures come in the order in which they were packed.
+
+    Parameters
+    ----------
+    data : a whole file of kind ARCHIVE
+    model : the model it was made with; None to look it up by the id in the header when it is needed. An archive that
+        holds its model takes that one.
+
+    Attributes
+    ----------
+    header, catalogue : what the file says of itself
+    blocks : data of the blocks
+    embedded : the model file in the archive, or None
 
     Raises
     ------
@@ -128,19 +83,21 @@ class Archive(Sequence[Samples]):
         if self.header.kind != Kind.ARCHIVE:
             raise UnsupportedVersion(f"a file of kind {self.header.kind.name}, expected ARCHIVE")
         self._limits = limits
-        self._blocks = [chunk.data for chunk in chunks if chunk.type == "B"]
-        self.embedded = next((chunk.data for chunk in chunks if chunk.type == "M"), None)  # a model file
+        self.blocks = [chunk.data for chunk in chunks if chunk.type == "B"]
+        self.embedded = next((chunk.data for chunk in chunks if chunk.type == "M"), None)
         self._model = model if self.embedded is None else unpack_model(self.embedded, limits)
+        if self.embedded is not None and self._model is not None and self._model.id != self.header.model_id:
+            raise CorruptStream("the model in the archive is not the one that its header names")
         index = next((chunk.data for chunk in chunks if chunk.type == "I"), b"")
-        self.catalogue = read_catalogue(index, len(self._blocks), self.header.frames)
+        if self.header.digest != digest_of(index, self.blocks):
+            raise Desync("all checksums fit, but index and blocks do not belong together")
+        self.catalogue = read_catalogue(index, len(self.blocks), self.header.frames)
         self._place = np.argsort(self.catalogue.order)  # of each picture in the order of the blocks
         self._starts = [0, *itertools.accumulate(block.count for block in self.catalogue.layout)]
-        self._open: tuple[int, list[Image]] | None = None  # the block that was decoded last
-        if self.header.digest != _digest(self._blocks):
-            raise Desync("all checksums fit, but the blocks are not those that were packed")
+        self._kept = OrderedDict[int, list[Image]]()  # blocks that were decoded last
 
     def __len__(self) -> int:
-        return self._starts[-1]
+        return self.header.frames
 
     @overload
     def __getitem__(self, index: int) -> Samples: ...
@@ -150,85 +107,134 @@ class Archive(Sequence[Samples]):
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         image = self.image(index)
-        return image.colour[..., 0] if image.channels == 1 and image.alpha is None else image.pixels
+        return np.array(image.colour[..., 0] if image.channels == 1 and image.alpha is None else image.pixels)
 
     def image(self, index: int) -> Image:
-        """The picture number `index`; negative ones count from the end. IndexError if there is none."""
+        """The picture number `index`; negative ones count from the end. IndexError if there is none.
+
+        Its arrays may be views into what other pictures share, and are not to be written to.
+        """
+        block, within = self._where(index)
+        return self._pictures(block)[within]
+
+    def name(self, index: int) -> str:
+        """The name of a picture; its number, if the pictures come from an array."""
+        names = self.catalogue.names
+        return names[index] if names else f"{range(len(self))[index]:0{len(str(len(self) - 1))}d}"
+
+    def number(self, name: str) -> int:
+        """The number of the picture of a name; KeyError if there is none."""
+        if not self.catalogue.names:
+            if name.isdecimal() and len(name) < 20 and int(name) < len(self):
+                return int(name)
+        elif name in self.catalogue.names:
+            return self.catalogue.names.index(name)
+        raise KeyError(name)
+
+    def entry(self, number: int) -> Entry:
+        """What is known of a picture without decoding it."""
+        block, _ = self._where(number)
+        look = self.catalogue.layout[block].look
+        if look is not None:
+            return Entry(self.name(number), look)
+        header, chunks = unpack(self.blocks[block], self._limits)
+        if header.kind == Kind.LOSSLESS:
+            alpha = lossless.plan_of(header, chunks)[0].alpha
+        else:
+            alpha = any(chunk.type == "A" for chunk in chunks)
+        look = Look(header.height, header.width, header.channels, alpha, header.bit_depth)
+        return Entry(self.name(number), look, True, "".join(chunk.type for chunk in chunks if chunk.type in "Cie"))
+
+    def entries(self) -> Iterator[Entry]:
+        """What is known of all pictures, in order."""
+        return map(self.entry, range(len(self)))
+
+    @property
+    def largest(self) -> Look:
+        """Of the picture with the most pixels; its alpha is not told."""
+        return Look(self.header.height, self.header.width, self.header.channels, False, self.header.bit_depth)
+
+    def verify(self, threads: int = 0, progress: Progress | None = None) -> None:
+        """Decode all blocks, and keep none."""
+        jobs = ((None, partial(self._decode, number)) for number in range(len(self.blocks)))
+        for done, _ in enumerate(in_order(jobs, threads, len(self.blocks)), 1):
+            if progress:
+                progress(done, len(self.blocks))
+
+    def _where(self, index: int) -> tuple[int, int]:
+        """Block of a picture, and its place there."""
         if not -len(self) <= index < len(self):
             raise IndexError(f"picture {index} of {len(self)}")
         place = int(self._place[index % len(self)])
         block = int(np.searchsorted(self._starts, place, side="right")) - 1
-        if self._open is None or self._open[0] != block:
-            self._open = block, self._decode(block)
-        return self._open[1][place - self._starts[block]]
+        return block, place - self._starts[block]
 
-    def number(self, name: str) -> int:
-        """The number of the picture of a name; KeyError if there is none."""
-        try:
-            return self.catalogue.names.index(name)
-        except ValueError:
-            raise KeyError(name) from None
-
-    def contents(self) -> list[tuple[str, Look | None]]:
-        """Names and looks, in order; None for pictures that stand on their own."""
-        looks = [block.look for block in self.catalogue.layout for _ in range(block.count)]
-        return [(name, looks[place]) for name, place in zip(self.catalogue.names, self._place, strict=True)]
+    def _pictures(self, number: int) -> list[Image]:
+        """The pictures of a block; those that stand on their own may be large, and are not kept."""
+        found = self._kept.get(number)
+        if found is None:
+            found = self._decode(number)
+            if self.catalogue.layout[number].look is not None:
+                self._kept[number] = found
+                if len(self._kept) > KEPT:
+                    self._kept.popitem(last=False)
+        return found
 
     def _decode(self, number: int) -> list[Image]:
-        """The pictures of a block."""
-        block, data = self.catalogue.layout[number], self._blocks[number]
+        block, data = self.catalogue.layout[number], self.blocks[number]
         if block.look is None:
-            from codec.still import decode
-
-            return [decode(data, model=self._needed(data), limits=self._limits, threads=1)]
-        look = block.look
-        plan = look.plan(self.catalogue.error)
-        size = (block.count, look.height, look.width)
-        built = residual.residual(self._found()) if data[:1] == bytes([Mode.RESIDUAL]) else None
-        x = decode_tile(built, plan, data, size)
+            needed = unpack(data, self._limits)[0].model_id
+            own = self._model if self._model is not None and self._model.id == needed else None
+            return [decode(data, model=own, limits=self._limits, threads=1)]
+        look, plan = block.look, block.look.plan(self.catalogue.error)
+        x = decode_tile(self._built(data), plan, data, (block.count, look.height, look.width))
+        x.setflags(write=False)
         colour, alpha = x[..., : look.channels], x[..., -1] if look.alpha else [None] * block.count
         return [Image(c, a, bit_depth=look.depth) for c, a in zip(colour, alpha, strict=True)]
 
-    def _found(self) -> Model:
-        """The model that side-by-side blocks need: the archive's own, the one that was given, or one by its id."""
+    def _built(self, data: bytes) -> Residual | None:
+        """The networks that a block needs, if it does: of the archive's own model, of the one given, or of that id."""
+        if data[:1] != bytes([Mode.RESIDUAL]):
+            return None
         model = self._model or find_model(self.header.model_id)
         if model.id != self.header.model_id:
             raise ModelMismatch(f"the archive needs model {self.header.model_id.hex()}, not {model.id.hex()}")
-        return model
-
-    def _needed(self, data: bytes) -> Model | None:
-        """The archive's model if a file inside it needs that one; None to look for another."""
-        needed = unpack(data, self._limits)[0].model_id
-        return self._model if self._model is not None and self._model.id == needed else None
+        return residual.residual(model)
 
 
-class Lazy(Archive):
+class _Lazy(Archive):
     """An archive on disk that is read when it is first used: it can be pickled, and opens itself in every worker."""
 
-    def __init__(self, path: str | Path, *, limits: Limits = DEFAULT) -> None:
-        self._path, self._given = Path(path), limits
+    def __init__(self, path: str | Path, *, model: Model | None, limits: Limits) -> None:
+        self._path, self._given = Path(path).absolute(), (model, limits)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or "_path" not in self.__dict__ or "header" in self.__dict__:
-            raise AttributeError(name)
-        Archive.__init__(self, read_bytes(self._path, self._given), limits=self._given)
+        if name.startswith("__") or "_path" not in self.__dict__ or "_kept" in self.__dict__:
+            raise AttributeError(f"an archive has no attribute {name!r}")
+        model, limits = self._given
+        self.__dict__ |= vars(Archive(read_bytes(self._path, limits), model=model, limits=limits))
         return getattr(self, name)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_path": self._path, "_given": self._given}
 
 
-def open_archive(path: str | Path, *, limits: Limits = DEFAULT) -> Archive:
-    """Open an archive as a sequence of arrays; torch's DataLoader takes it as a map-style data set.
+def open_archive(path: str | Path, *, model: Model | None = None, limits: Limits = DEFAULT) -> Archive:
+    """Open an archive as a sequence of arrays, which torch's DataLoader takes as a map-style data set.
+
+    It is read when it is first used, and again in every process that it is sent to.
 
     Raises
     ------
     OSError, CodecError
         When it is first used.
     """
-    return Lazy(path, limits=limits)
+    return _Lazy(path, model=model, limits=limits)
 
 
-def _digest(blocks: Sequence[bytes]) -> bytes:
-    """First 4 bytes of BLAKE2b over the first 16 bytes of every block, in which stands the digest of its pixels."""
-    return hashlib.blake2b(b"".join(block[:16] for block in blocks)).digest()[:4]
+def digest_of(index: bytes, blocks: Sequence[bytes]) -> bytes:
+    """First 4 bytes of BLAKE2b over the data of chunk I and of all chunks B."""
+    digest = hashlib.blake2b(index)
+    for block in blocks:
+        digest.update(block)
+    return digest.digest()[:4]

@@ -1,29 +1,41 @@
 """The index of an archive: what its blocks hold, and what the pictures are called.
 
-index = zlib of JSON: {"blocks": [[count, height, width, channels, alpha, depth] or [1], ...], "error": N,
-                       "dimensions": of the array, or 0, "names": [...], "order": [...]}
+index = zlib of: error (u16), dimensions (u8), flags (u8), a row for each block (count, height, width, channels, alpha,
+        depth; 15 bytes), the order (u32 for each picture, if flagged), names (UTF-8, each ended by a zero byte)
+
+Numbers are little endian. The length of all but the names is known before anything is inflated.
 """
 
 from __future__ import annotations
 
 import itertools
-import json
+import unicodedata
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from codec.errors import CorruptStream, LimitExceeded, UnsupportedInput
 from codec.picture import Image
-from codec.tile import Plan
+from codec.tile import Plan, largest_error
 
 __all__ = ["Block", "Catalogue", "Look", "check_names", "read_catalogue", "runs", "write_catalogue"]
 
 BLOCK_PIXELS = 1 << 14  # of pictures side by side: what has to be decoded for one of them
-MAX_NAME = 1024  # characters
-MAX_INDEX = 1 << 26  # bytes of JSON
+MAX_NAME = 1024  # bytes of UTF-8
+MAX_NAMES = 1 << 26  # bytes of all names
 SIDE = 9  # of a plan; pictures of archives are never cut in tiles
+DIMENSIONS = (0, 3, 4)
+ORDERED = 1  # flag: the order of the pictures is not that of the blocks
+
+_ROW = np.dtype(
+    [("count", "<u4"), ("height", "<u4"), ("width", "<u4"), ("channels", "u1"), ("alpha", "u1"), ("depth", "u1")]
+)
+_HEAD = np.dtype([("error", "<u2"), ("dimensions", "u1"), ("flags", "u1")])
 
 
 class Look(NamedTuple):
@@ -38,7 +50,9 @@ class Look(NamedTuple):
     @classmethod
     def of(cls, image: Image) -> Look | None:
         """The look of a picture, if it is small and plain: no palette, no profile, no EXIF."""
-        if image.palette is not None or image.icc or image.exif or image.height * image.width > BLOCK_PIXELS:
+        if image.palette is not None or image.icc is not None or image.exif is not None:
+            return None
+        if image.height * image.width > BLOCK_PIXELS:
             return None
         return cls(image.height, image.width, image.channels, image.alpha is not None, image.bit_depth)
 
@@ -54,42 +68,59 @@ class Block:
     look: Look | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Catalogue:
     """What an index says.
 
     Attributes
     ----------
     layout : the blocks
-    error : bound of the error of colour
+    error : bound of the error of colour, in blocks of pictures side by side
     dimensions : of the array that the pictures come from, 3 or 4; 0 for pictures with names
-    names : in the order in which the pictures were packed; numbers for those of an array
-    order : which picture stands at each place of the blocks
+    names : in the order in which the pictures were packed; none for those of an array
+    order : (pictures,) which picture stands at each place of the blocks
     """
 
     layout: tuple[Block, ...]
     error: int
     dimensions: int
     names: tuple[str, ...]
-    order: tuple[int, ...]
+    order: NDArray[np.int64]
 
 
 def check_names(names: Sequence[str]) -> None:
     """UnsupportedInput unless all names are different relative paths that stay inside the folder they go to."""
+    seen: set[str] = set()
     for name in names:
-        parts = PurePosixPath(name).parts
-        bad = not parts or name.startswith("/") or ".." in parts or name != "/".join(parts) or len(name) > MAX_NAME
-        if bad or any(c in name for c in "\\:\0") or any(ord(c) < 32 for c in name):
-            raise UnsupportedInput(f"{name!r} is no name for a picture: a relative path without '..', '\\' and ':'")
-    if len(set(names)) != len(names):
-        raise UnsupportedInput(f"two pictures are called {next(n for n in names if list(names).count(n) > 1)!r}")
+        if fault := _fault(name):
+            shown = ascii(name if len(name) <= 80 else name[:77] + "...")
+            raise UnsupportedInput(f"{shown} is no name for a picture: {fault}")
+        if name in seen:
+            raise UnsupportedInput(f"two pictures are called {name!r}; each needs a name of its own")
+        seen.add(name)
+    if sum(len(name.encode()) + 1 for name in names) > MAX_NAMES:
+        raise UnsupportedInput(f"names of more than {MAX_NAMES:,} bytes together; make several archives")
 
 
-def runs(looks: Sequence[Look | None]) -> Iterator[Block]:
+def _fault(name: str) -> str:
+    """What is wrong with a name; nothing if it is a relative path that is safe everywhere."""
+    if any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in name):
+        return "it has control characters, or bytes that are no text"
+    if len(name.encode()) > MAX_NAME:
+        return f"it is longer than {MAX_NAME} bytes"
+    if "\\" in name or ":" in name:
+        return "it has a '\\' or ':', which name drives and folders on some systems"
+    parts = PurePosixPath(name).parts
+    if not parts or name.startswith("/") or ".." in parts or name != "/".join(parts):
+        return "expected a relative path without '..'"
+    return ""
+
+
+def runs(looks: Sequence[Look]) -> Iterator[Block]:
     """Pictures of one look in blocks of at most BLOCK_PIXELS."""
     for look, run in itertools.groupby(looks):
         count = len(list(run))
-        most = 1 if look is None else max(1, BLOCK_PIXELS // (look.height * look.width))
+        most = BLOCK_PIXELS // (look.height * look.width)
         while count > 0:
             yield Block(min(count, most), look)
             count -= most
@@ -97,75 +128,93 @@ def runs(looks: Sequence[Look | None]) -> Iterator[Block]:
 
 def write_catalogue(catalogue: Catalogue) -> bytes:
     """Data of chunk I."""
-    index: dict[str, Any] = {
-        "blocks": [[b.count, *map(int, b.look)] if b.look else [b.count] for b in catalogue.layout]
-    }
-    index |= {"error": catalogue.error, "dimensions": catalogue.dimensions}
-    if not catalogue.dimensions:
-        index["names"] = [catalogue.names[i] for i in catalogue.order]
-    if list(catalogue.order) != sorted(catalogue.order):
-        index["order"] = list(catalogue.order)
-    return zlib.compress(json.dumps(index, ensure_ascii=False, separators=(",", ":")).encode(), 9)
+    ordered = bool((catalogue.order != np.arange(len(catalogue.order))).any())
+    head = np.array([(catalogue.error, catalogue.dimensions, ORDERED if ordered else 0)], _HEAD)
+    rows = np.array([(b.count, *(b.look or (0, 0, 0, 0, 0))) for b in catalogue.layout], _ROW)
+    order = catalogue.order.astype("<u4").tobytes() if ordered else b""
+    names = b"".join(name.encode() + b"\0" for name in catalogue.names)
+    return zlib.compress(head.tobytes() + rows.tobytes() + order + names, 9)
 
 
 def read_catalogue(data: bytes, blocks: int, pictures: int) -> Catalogue:
-    """The twin of `write_catalogue`: CorruptStream unless it makes sense, for so many blocks and pictures."""
-    index = _inflated(data)
+    """The twin of `write_catalogue`, for so many blocks and pictures.
 
-    def require(true: bool, what: str) -> None:
-        if not true:
-            raise CorruptStream(f"the index of the archive: {what}")
-
-    require(isinstance(index, dict), "it is no object")
-    rows, error, dimensions = (index.get(key) for key in ("blocks", "error", "dimensions"))
-    require(isinstance(rows, list) and len(rows) == blocks, f"it does not list {blocks} blocks")
-    require(type(error) is int and 0 <= error <= 1 << 15, "its error is no number in range")
-    require(dimensions in (0, 3, 4), "its dimensions are not 0, 3 or 4")
-    layout = list[Block]()
-    for row in rows:
-        numbers = (
-            isinstance(row, list) and len(row) in (1, 6) and all(type(n) is int and 0 < n < 1 << 31 for n in row[:4])
-        )
-        require(numbers and all(type(n) is int and n >= 0 for n in row), "a block is not described by 1 or 6 numbers")
-        if len(row) == 1:
-            require(row[0] == 1, "a file holds one picture")
-            layout.append(Block(1, None))
-            continue
-        count, height, width, channels, alpha, depth = row
-        require(channels in (1, 3) and alpha in (0, 1) and 1 <= depth <= 16, "a look that no picture has")
-        require(count * height * width <= BLOCK_PIXELS, "a block of too many pixels")
-        require(error <= ((1 << depth) - 1) // 2, "an error that is too large for the samples")
-        layout.append(Block(count, Look(height, width, channels, bool(alpha), depth)))
+    Raises
+    ------
+    CorruptStream, LimitExceeded
+        It makes no sense, or holds more names than `MAX_NAMES`.
+    """
+    _require(blocks > 0, "there are no blocks")
+    source = _Inflated(data)
+    error, dimensions, flags = (int(n) for n in source.table(_HEAD, 1)[0])
+    _require(dimensions in DIMENSIONS and flags in (0, ORDERED), f"dimensions {dimensions}, flags {flags}")
+    rows = source.table(_ROW, blocks)
+    layout = tuple(_block(*(int(n) for n in row), error=error) for row in rows)
     total = sum(block.count for block in layout)
-    require(total == pictures, f"{total} pictures, and the header says {pictures}")
-    names = index.get("names", [])
-    require(isinstance(names, list) and all(isinstance(name, str) for name in names), "names that are none")
-    require(len(names) == (0 if dimensions else total), "as many names as pictures are needed")
-    order = index.get("order", list(range(total)))
-    require(isinstance(order, list) and all(type(n) is int for n in order), "an order that is none")
-    require(sorted(order) == list(range(total)), "an order that leaves pictures out")
+    _require(total == pictures, f"{total} pictures, and the header says {pictures}")
+    looks = {block.look for block in layout}
+    if dimensions:
+        _require(len(looks) == 1, "an array of pictures that differ")
+        _require(looks <= {None} or dimensions == 4 or all(look and look[2:4] == (1, False) for look in looks),
+                 "an array of 3 dimensions with channels")  # fmt: skip
+    order = np.arange(pictures)
+    if flags & ORDERED:
+        order = source.table(np.dtype("<u4"), pictures).astype(np.int64)
+        _require(int(order.max()) < pictures, "an order that names pictures that are not there")
+        _require(bool((np.bincount(order, minlength=pictures) == 1).all()), "an order that leaves pictures out")
+    names = source.rest(0 if dimensions else pictures)
     try:
         check_names(names)
     except UnsupportedInput as refused:
         raise CorruptStream(f"the index of the archive: {refused}") from None
-    if not names:
-        digits = len(str(total - 1))
-        ordered = [f"{number:0{digits}d}" for number in range(total)]
-    else:
-        ordered = [""] * total
-        for place, number in enumerate(order):
-            ordered[number] = names[place]
-    return Catalogue(tuple(layout), error, dimensions, tuple(ordered), tuple(order))
+    return Catalogue(layout, error, dimensions, names, order)
 
 
-def _inflated(data: bytes) -> Any:
-    inflate = zlib.decompressobj()
-    try:
-        text = inflate.decompress(data, MAX_INDEX + 1)
-        if len(text) > MAX_INDEX:
-            raise LimitExceeded(f"an index of more than {MAX_INDEX} bytes")
-        if not inflate.eof or inflate.unused_data:
-            raise CorruptStream("the index is cut, or goes on after its end")
-        return json.loads(text.decode())
-    except (zlib.error, ValueError, RecursionError) as error:
-        raise CorruptStream(f"the index is damaged: {error}") from None
+def _block(count: int, height: int, width: int, channels: int, alpha: int, depth: int, *, error: int) -> Block:
+    if channels == 0:
+        _require((count, height, width, alpha, depth) == (1, 0, 0, 0, 0), "a file that holds more than one picture")
+        return Block(1, None)
+    _require(channels in (1, 3) and alpha in (0, 1) and 1 <= depth <= 16, "a look that no picture has")
+    _require(0 < count * height * width <= BLOCK_PIXELS, f"a block of {count} x {height} x {width} pixels")
+    _require(error <= largest_error(depth), f"an error of {error} for samples of {depth} bits")
+    return Block(count, Look(height, width, channels, bool(alpha), depth))
+
+
+class _Inflated:
+    """The text of an index, inflated as far as it is asked for, so that nothing is larger than it should be."""
+
+    def __init__(self, data: bytes) -> None:
+        self._inflate, self._left = zlib.decompressobj(), data
+
+    def _take(self, most: int) -> bytes:
+        try:
+            out = self._inflate.decompress(self._left, most) if most else b""
+        except zlib.error as error:
+            raise CorruptStream(f"the index of the archive is damaged: {error}") from None
+        self._left = self._inflate.unconsumed_tail
+        return out
+
+    def table(self, kind: np.dtype[Any], rows: int) -> NDArray[Any]:
+        """Rows of a table; CorruptStream if there are fewer."""
+        data = self._take(kind.itemsize * rows)
+        _require(len(data) == kind.itemsize * rows, "it ends too early")
+        return np.frombuffer(data, kind)
+
+    def rest(self, count: int) -> tuple[str, ...]:
+        """The names, which end the index."""
+        most = min(count * (MAX_NAME + 1), MAX_NAMES)
+        data = self._take(most + 1)
+        if len(data) > MAX_NAMES:
+            raise LimitExceeded(f"names of more than {MAX_NAMES:,} bytes")
+        _require(len(data) <= most, "names that are too long, or more than pictures")
+        _require(self._inflate.eof and not self._inflate.unused_data, "it is cut, or goes on after its end")
+        _require(data.count(b"\0") == count and data[-1:] in (b"", b"\0"), f"other than {count} names")
+        try:
+            return tuple(data.decode().split("\0")[:-1])
+        except UnicodeDecodeError as error:
+            raise CorruptStream(f"the index of the archive: a name is no UTF-8: {error}") from None
+
+
+def _require(true: bool, what: str) -> None:
+    if not true:
+        raise CorruptStream(f"the index of the archive: {what}")

@@ -259,7 +259,8 @@ def info(inputs: tuple[str, ...], as_json: bool) -> None:
 @_pixels
 @_json
 def test(inputs: tuple[str, ...], model: str | None, threads: int, max_pixels: int, as_json: bool) -> None:
-    """Decode files and check them, and write nothing; model files are checked, too."""
+    """Decode files and check them, and write nothing; model files and archives are checked, too."""
+    from codec.archive import Archive
     from codec.model import load_model, unpack_model
     from codec.still import decode
 
@@ -268,10 +269,13 @@ def test(inputs: tuple[str, ...], model: str | None, threads: int, max_pixels: i
 
     def work(source: str, _: str) -> tuple[Record, str]:
         data = read_bytes(source, limits)
-        if unpack(data, limits)[0].kind == Kind.MODEL:
-            unpack_model(data, limits)
-        else:
-            with batch.progress(f"testing {batch.shown(source)}") as progress:
+        kind = unpack(data, limits)[0].kind
+        with batch.progress(f"testing {batch.shown(source)}") as progress:
+            if kind == Kind.MODEL:
+                unpack_model(data, limits)
+            elif kind == Kind.ARCHIVE:
+                Archive(data, model=chosen, limits=limits).verify(threads, progress)
+            else:
                 decode(data, model=chosen, limits=limits, threads=threads, progress=progress)
         return {"input": source, "bytes": len(data), "ok": True}, f"{batch.shown(source)}: ok"
 
@@ -311,6 +315,7 @@ for each in (archive_cli.pack, archive_cli.unpack, archive_cli.list_, archive_cl
     cli.add_command(each)
 _extra("train", "training.cli", "train", "Train a model from a recipe (extra 'train').")
 _extra("export", "training.cli", "train", "Make a model file of the checkpoints of a training (extra 'train').")
+_extra("report", "tools.commands.report", "tools", "One page about a training, a measurement or a model (extra 'tools').")
 _extra("measure", "tools.cli", "tools", "Measure models: rate-distortion and more (extra 'tools').")
 
 

@@ -6,8 +6,9 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
+from codec.archive import Archive
 from codec.container import Chunk, Header, Kind, unpack
-from codec.limits import DEFAULT
+from codec.limits import DEFAULT, Limits
 from codec.lossless import plan_of
 from codec.model import unpack_model
 from codec.tile import Mode
@@ -23,12 +24,16 @@ def describe(data: bytes) -> dict[str, Any]:
     CodecError
         The file is damaged, or none of ours.
     """
-    anything = 2**200
-    header, chunks = unpack(data, replace(DEFAULT, max_pixels=anything, max_side=anything, max_frames=anything))
+    anything = 2**62
+    limits = replace(DEFAULT, max_pixels=2**200, max_side=anything, max_frames=anything)
+    header, chunks = unpack(data, limits)
     record: dict[str, Any] = {"kind": header.kind.name.lower(), "bytes": len(data)}
     if header.kind == Kind.MODEL:
         model = unpack_model(data)
         record |= {"model": model.id.hex(), "card": dict(model.card)}
+    elif header.kind == Kind.ARCHIVE:
+        record |= _bill(data, limits)
+        record |= {"model": header.model_id.hex(), "digest": header.digest.hex()}
     else:
         record |= {"width": header.width, "height": header.height, "channels": header.channels}
         record |= {"bit_depth": header.bit_depth, "frames": header.frames, "alpha": any(c.type == "A" for c in chunks)}
@@ -51,4 +56,24 @@ def _exactness(header: Header, chunks: tuple[Chunk, ...]) -> dict[str, Any]:
         "max_error": plan.error,
         "palette": None if palette is None else len(palette),
         "tiles": {mode.name.lower(): modes[mode] for mode in Mode if modes[mode]},
+    }
+
+
+def _bill(data: bytes, limits: Limits) -> dict[str, Any]:
+    """Of an archive: what it holds, and what model and data cost."""
+    opened = Archive(data, limits=limits)
+    model, samples, alone = len(opened.embedded or b""), 0, 0
+    for entry in opened.entries():
+        samples += entry.look.height * entry.look.width * (entry.look.channels + entry.look.alpha)
+        alone += entry.alone
+    return {
+        "items": len(opened),
+        "alone": alone,
+        "dimensions": opened.catalogue.dimensions,
+        "max_error": opened.catalogue.error,
+        "model_bytes": model,
+        "data_bytes": len(data) - model,
+        "samples": samples,
+        "bits_per_sample": 8 * len(data) / samples,
+        "model_bits_per_sample": 8 * model / samples,
     }

@@ -20,8 +20,16 @@ def shares(start: int, stop: int, parts: int) -> list[tuple[int, int]]:
 
 
 def workers(threads: int, count: int) -> int:
-    """Threads for `count` jobs; 0 for as many as there are cores."""
-    return max(1, min(threads or os.cpu_count() or 1, count))
+    """Threads for `count` jobs: as many as are asked for, 0 for all, but no more than there are cores to run on.
+
+    Threads that wait for a core only take memory, and hand Python's lock to each other.
+    """
+    return max(1, min(threads or cores(), cores(), count))
+
+
+def cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def in_order(jobs: Iterator[tuple[Any, Callable[[], Any]]], threads: int, count: int) -> Iterator[tuple[Any, Any]]:

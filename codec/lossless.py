@@ -85,7 +85,8 @@ def encode(
         raise ValueError(f"effort is 1 to 9, not {effort}")
     if max_error and image.palette is not None:
         raise UnsupportedInput("indices of a palette have no error that could be bounded; expand the picture to RGB")
-    if not 0 <= max_error <= (most := largest_error(image.bit_depth)):
+    most = largest_error(image.bit_depth)
+    if not 0 <= max_error <= most:
         raise UnsupportedInput(f"an error of {max_error} for samples of {image.bit_depth} bits, expected 0 .. {most}")
     built = residual.residual(model)
     drawn = looks_like_graphics(image.pixels)

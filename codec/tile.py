@@ -28,6 +28,7 @@ from codec.residual import Group, Residual
 __all__ = ["Mode", "Plan", "decode_tile", "encode_tile", "largest_error"]
 
 WORTH = 2.0  # bits a sample: what repetition codes in less is not tried with networks
+PIECE = 1 << 18  # samples that are packed at a time
 THOROUGH = 7  # effort from which every way is tried for every tile
 
 Samples = NDArray[Any]
@@ -112,7 +113,7 @@ def encode_tile(built: Residual, plan: Plan, colour: Samples, alpha: Samples | N
     general = built.anchors is None  # a model of pictures that are alike knows their repetitions itself
     drawn = general and looks_like_graphics(below)
     if max(below.shape[:2]) <= LARGEST_SIDE and (effort >= THOROUGH or drawn):
-        ways[Mode.GRAPHICS] = pack_graphics(below)
+        ways[Mode.GRAPHICS] = pack_graphics(below, plan.depth)
     if effort >= THOROUGH or not drawn or 8 * min(map(len, ways.values())) > WORTH * x.size:
         ways[Mode.RESIDUAL] = residual.encode_planes(built, plan.groups, _planes(x, plan))
     mode = min(ways, key=lambda way: (len(ways[way]), way))
@@ -139,7 +140,13 @@ def decode_tile(built: Residual | None, plan: Plan, payload: bytes, size: tuple[
         reduced = skip > 0
     else:
         below = math.prod(size[:-1]), size[-1], shape[-1]
-        x = unpack_graphics(data, below, plan.kind) if mode == Mode.GRAPHICS else _unstored(data, below, plan)
+        if mode == Mode.GRAPHICS and max(below[:2]) > LARGEST_SIDE:
+            raise CorruptStream(f"graphics of {below[1]} x {below[0]} pixels, expected {LARGEST_SIDE} at most")
+        x = (
+            unpack_graphics(data, below, plan.kind, plan.depth)
+            if mode == Mode.GRAPHICS
+            else _unstored(data, below, plan)
+        )
         x, reduced = x.reshape(shape), False
     if x.max() >> plan.depth:
         raise CorruptStream(f"a sample of {x.max()} in a tile of {plan.depth} bits")
@@ -174,20 +181,26 @@ def _stored(x: Samples, plan: Plan) -> bytes:
     """Samples as they are, `depth` bits each, the highest first, row by row."""
     if plan.depth == x.dtype.itemsize * 8:
         return bytes(sample_bytes(x))
-    bits = x.reshape(-1, 1) >> np.arange(plan.depth - 1, -1, -1, dtype=x.dtype) & 1
-    return np.packbits(bits.astype(np.uint8)).tobytes()
+    flat, shifts = x.reshape(-1, 1), np.arange(plan.depth - 1, -1, -1, dtype=x.dtype)
+    pieces = (flat[first : first + PIECE] for first in range(0, len(flat), PIECE))
+    return b"".join(np.packbits((piece >> shifts & 1).astype(np.uint8)).tobytes() for piece in pieces)
 
 
 def _unstored(data: bytes, shape: tuple[int, int, int], plan: Plan) -> Samples:
     """The twin of `_stored`; CorruptStream if there are more or fewer bytes."""
-    count = shape[0] * shape[1] * shape[2]
+    count = math.prod(shape)
     if len(data) != (expected := -(-count * plan.depth // 8)):
         raise CorruptStream(f"a stored tile of {len(data)} bytes, expected {expected}")
     if plan.depth == plan.kind.itemsize * 8:
         return np.frombuffer(data, plan.kind.newbyteorder("<")).astype(plan.kind).reshape(shape)
-    bits = np.unpackbits(np.frombuffer(data, np.uint8), count=count * plan.depth).reshape(-1, plan.depth)
-    weights = 1 << np.arange(plan.depth - 1, -1, -1)
-    return (bits @ weights).astype(plan.kind).reshape(shape)
+    x, packed = np.zeros(count, plan.kind), np.frombuffer(data, np.uint8)
+    for first in range(0, count, PIECE):
+        piece = x[first : first + PIECE]
+        bits = np.unpackbits(packed[first * plan.depth // 8 :], count=len(piece) * plan.depth)
+        for bit in bits.reshape(-1, plan.depth).T:
+            piece <<= 1
+            piece |= bit
+    return x.reshape(shape)
 
 
 def _digest(x: Samples) -> bytes:

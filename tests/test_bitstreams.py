@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import tomllib
 
 import pytest
 
 from codec import errors
-from codec.image import decode
-from tests.checks import ROOT, conformance_model
+from codec.model import Model, unpack_model
+from tests.checks import ROOT
 from tools import conformance
-from tools.conformance import fingerprint
+from tools.conformance import decode, fingerprint
+from tools.uneven_lossless import uneven_lossless
 
 V1 = ROOT / "bitstreams" / "v1"
 MANIFEST = tomllib.loads((V1 / "MANIFEST.toml").read_text(encoding="utf-8"))
@@ -28,34 +30,45 @@ def frozen(entry: dict[str, str]) -> bytes:
     return data
 
 
+models = functools.cache(conformance.load)
+
+
 def test_the_manifest_names_every_file_once():
     listed = [entry["file"] for kind in ("model", "valid", "invalid") for entry in MANIFEST[kind]]
     assert sorted(listed) == sorted(path.relative_to(V1).as_posix() for path in V1.rglob("*.egm*"))
-    assert len(MANIFEST["valid"]) >= 42
-    assert len(MANIFEST["invalid"]) >= 57
+    assert len(MANIFEST["valid"]) >= 146
+    assert len(MANIFEST["invalid"]) >= 103
 
 
-def test_the_model_is_frozen():
-    frozen(MANIFEST["model"][0])
+def test_the_models_are_frozen():
+    assert len([frozen(entry) for entry in MANIFEST["model"]]) == 2
+
+
+def test_the_lossless_model_can_be_made_anew():
+    def numbers(model: Model) -> dict[str, object]:
+        return {name: tensor.tolist() for name, tensor in model.tensors.items()}
+
+    assert numbers(unpack_model(uneven_lossless())) == numbers(models()[conformance.LOSSLESS])
 
 
 @pytest.mark.parametrize("entry", MANIFEST["valid"], ids=named)
 def test_a_valid_stream_decodes_to_the_same_pixels(entry):
-    image = decode(frozen(entry), model=conformance_model())
+    image = decode(entry, frozen(entry), models())
     assert list(image.colour.shape) == entry["shape"]
+    assert image.bit_depth == entry.get("bits", 8)
     assert fingerprint(image) == entry["pixels"]
 
 
 @pytest.mark.parametrize("entry", MANIFEST["invalid"], ids=named)
 def test_an_invalid_stream_is_refused(entry):
     with pytest.raises(getattr(errors, entry["error"]), match=r".{10}") as caught:
-        decode(frozen(entry), model=conformance_model())
+        decode(entry, frozen(entry), models())
     assert type(caught.value).__name__ == entry["error"], entry["what"]
 
 
 def test_sizes_do_not_creep():
     """After a change that is meant to move them: `python -m tools.conformance --sizes`, and look at the difference."""
     expected = tomllib.loads((V1 / "sizes.toml").read_text(encoding="utf-8"))
-    found = conformance.sizes(conformance_model())
+    found = conformance.sizes(models())
     assert found.keys() == expected.keys()
     assert {name: size for name, size in found.items() if abs(size / expected[name] - 1) > CREEP} == {}

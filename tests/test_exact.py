@@ -73,9 +73,9 @@ def test_png_and_xz_keep_a_palette():
 
 
 def test_png_packs_what_is_not_eight_bits():
-    """A picture of 1 bit takes an eighth of the bytes of its samples, whatever is in it."""
+    """Noise of 1 bit takes an eighth of a byte a sample, apart from rows' filters and chunks."""
     noise = np.random.default_rng(0).integers(0, 2, (64, 64, 1), np.uint8)
-    assert len(exact.png().encode(Image(noise, bit_depth=1))) < 64 * 64 / 8 + 150
+    assert len(exact.png().encode(Image(noise, bit_depth=1))) < 64 * 64 / 8 + 64 + 120
 
 
 def test_another_version_is_another_measurement():

@@ -17,7 +17,9 @@ CODEC = sorted((ROOT / "codec").rglob("*.py"))
 OURS = [path for folder in ("codec", "training", "tools") for path in sorted((ROOT / folder).rglob("*.py"))]
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 PURE = {"container.py", "limits.py", "errors.py"}  # the standard library only
-SHELL = {"cli.py", "archive_cli.py", "batch.py", "pixels.py", "samples.py", "files.py"}  # and plugins/: files, pictures, terminals
+SHELL = {  # and plugins/: files, pictures, terminals
+    "cli.py", "archive_cli.py", "collection.py", "bill.py", "batch.py", "pixels.py", "samples.py", "files.py"
+}  # fmt: skip
 WORLD = {"PIL", "imageio", "av", "click", "numcodecs", "zarr"}
 RUNTIME = {"numpy", "constriction", "PIL", "imageio", "click"}
 PICKLES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}

@@ -19,12 +19,12 @@ def test_shares_are_whole_disjoint_and_even():
     assert shares(0, 10, 0) == []
 
 
-def test_there_is_a_worker_at_least_and_no_more_than_there_are_jobs(monkeypatch):
-    monkeypatch.setattr("os.cpu_count", lambda: 6)
+def test_there_is_a_worker_at_least_and_no_more_than_jobs_and_cores(monkeypatch):
+    monkeypatch.setattr("codec.jobs.cores", lambda: 6)
     assert [workers(threads, 4) for threads in (0, 1, 3, 16)] == [4, 1, 3, 4]
-    assert workers(0, 100) == 6
+    assert [workers(threads, 100) for threads in (0, 5, 16)] == [6, 5, 6]  # more threads than cores would be slower
     assert workers(3, 0) == 1
-    monkeypatch.setattr("os.cpu_count", lambda: None)
+    monkeypatch.setattr("codec.jobs.cores", lambda: 1)
     assert workers(0, 100) == 1
 
 

@@ -105,7 +105,7 @@ def test_a_lossless_run_that_was_stopped_and_resumed_is_the_same_run(photos, tmp
     reports = [line["validation"] for line in metrics(one) if "validation" in line]
     assert len(reports) == 2
     assert all(1 < report["bpsp"] < 12 for report in reports)
-    with pytest.raises(CheckpointError, match="residual.width was 6 and is 7"):
+    with pytest.raises(CheckpointError, match=r"residual\.width was 6 and is 7"):
         loop.train(parse_recipe(LOSSLESS.replace("width = 6", "width = 7")), photos, photos, two, resume=True)
 
 

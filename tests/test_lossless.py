@@ -1,7 +1,8 @@
-"""codec/lossless.py: exact pictures, or pictures within their bound, from files that are small and from hostile ones."""
+"""codec/lossless.py: exact pictures, or pictures within a bound; nothing but errors of the codec from hostile files."""
 
 from __future__ import annotations
 
+import functools
 import struct
 from dataclasses import replace
 
@@ -71,7 +72,7 @@ def raw_bits(source: Image) -> int:
 
 
 def check_comes_back(source: Image, max_error: int = 0, **options) -> None:
-    """Within the bound, alpha exact, with all that is carried; and in a file that is not much longer than the samples."""
+    """Within the bound, alpha exact, with all that is carried, in a file that is not much longer than the samples."""
     data = coded(source, max_error=max_error, **options)
     found = opened(data)
     check_same_picture(replace(found, colour=source.colour), source)
@@ -125,7 +126,7 @@ def test_no_sample_is_further_off_than_the_bound_and_alpha_is_exact(height, widt
 
 
 def test_a_larger_bound_makes_a_smaller_file():
-    lengths = [len(coded(photo(60, 64, 1), max_error=error)) for error in (0, 1, 2, 5, 20)]
+    lengths = [len(coded(photo(40, 48, 1), max_error=error)) for error in (0, 1, 2, 20)]
     assert lengths == sorted(lengths, reverse=True)
     assert lengths[2] < 0.75 * lengths[0]
 
@@ -147,7 +148,7 @@ def test_a_palette_and_its_indices_are_kept():
 
 
 def test_the_bytes_do_not_depend_on_threads_and_repeat(small_tiles):
-    for source in (photo(70, 130, 1), Image.of(samples("constant", (70, 130, 3)))):
+    for source in (photo(3, 190, 2), photo(66, 65, 1)):
         data = {coded(source, threads=threads) for threads in (1, 2, 16, 1)}
         assert len(data) == 1
         for threads in (1, 2, 16):
@@ -193,8 +194,8 @@ def cut(source: Image, crop: Crop) -> Image:
     return replace(source, colour=source.colour[window], alpha=alpha)
 
 
-@pytest.fixture(scope="module")
-def tiled():
+@functools.cache
+def tiled_picture() -> tuple[Image, bytes]:
     """A picture of 3 x 4 tiles of noise, which is quick, and its file."""
     source = Image.of(samples("noise", (150, 200, 2)))
     with pytest.MonkeyPatch.context() as patch:
@@ -202,10 +203,15 @@ def tiled():
         return source, coded(source)
 
 
+@pytest.fixture
+def tiled():
+    return tiled_picture()
+
+
 @settings(max_examples=40)
 @given(st.data())
-def test_a_crop_is_a_part_of_the_picture_and_decodes_only_the_tiles_that_it_touches(tiled, data):
-    source, stream = tiled
+def test_a_crop_is_a_part_of_the_picture_and_decodes_only_the_tiles_that_it_touches(data):
+    source, stream = tiled_picture()
     x, y = data.draw(st.integers(0, 199)), data.draw(st.integers(0, 149))
     crop = Crop(x, y, data.draw(st.integers(1, 200 - x)), data.draw(st.integers(1, 150 - y)))
     boxes = lossless._boxes(150, 200, 6)
@@ -420,7 +426,7 @@ def test_mutated_files_with_right_checksums_end_in_errors_of_the_codec(which):
             "width": int(rng.choice([header.width, 1, header.width + 1, 1000])),
             "channels": int(rng.choice([header.channels, 1, 3])),
             "bit_depth": int(rng.choice([header.bit_depth, 1, 7, 8, 16])),
-            "model_id": rng.choice([model_id, bytes(8)]),
+            "model_id": (model_id, bytes(8))[number % 2],
         }
         kept = rng.random() < 0.7
         other = header if kept else replace(header, **fields)
@@ -433,7 +439,7 @@ def test_mutated_files_with_right_checksums_end_in_errors_of_the_codec(which):
 
 
 def test_no_mutation_of_a_tile_passes_for_the_picture():
-    source = photo(4, 5)
+    source = photo(4, 5, 1)
     header, chunks = unpack(coded(source))
     rng = np.random.default_rng(5)
     for _ in range(30):

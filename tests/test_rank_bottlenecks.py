@@ -13,14 +13,16 @@ from tests.test_rank_training import labelled
 from tools.gaussian_bottleneck import solve
 from tools.rank_bottlenecks import CORRELATIONS, Bottlenecks, DeepBottleneck, Linear, Vib
 
-EXACT = Linear("exact", 0, steps=150, rate=0.2, low=1.3, high=12.0, count=5, examples=2000)
+EXACT = Linear("exact", 0, steps=250, rate=0.2, low=1.25, high=6.0, count=3, examples=2000)
 VARIATIONAL = dataclasses.replace(EXACT, objective="variational")
 NATS = np.log(2)
 
 
 def test_the_exact_objective_is_the_lagrangian_and_falls_to_its_minimum():
     task, best = Bottlenecks(EXACT), solve(EXACT.pair())
-    for a, beta, value in zip(task.model["a"].detach().numpy(), EXACT.betas, task.exact().tolist(), strict=True):
+    for a, beta, value in zip(
+        task.model["a"].detach().numpy(), EXACT.betas, task.exact().detach().tolist(), strict=True
+    ):
         assert value == pytest.approx(NATS * task.pair.lagrangian(a, beta) / beta)
     for number in range(EXACT.steps):
         task.step(number)
@@ -82,10 +84,11 @@ def test_the_terms_of_the_deep_bottleneck():
     torch.manual_seed(0)
     task = DeepBottleneck(Vib(0.1, 0, hidden=(6,), latent=3, steps=4, batch=5, rate=0.01), data)
     noise = torch.randn(len(data.x), 3)
-    error, kl, wrong = task.terms(data.x, data.y, noise)
-    mean, spread = task.encoder(data.x).chunk(2, 1)
+    with torch.no_grad():
+        error, kl, wrong = task.terms(data.x, data.y, noise)
+        mean, spread = task.encoder(data.x).chunk(2, 1)
     sigma = torch.nn.functional.softplus(spread)
-    out = task.decoder(mean + sigma * noise)
+    out = task.decoder(mean + sigma * noise).detach()
     assert kl.item() == pytest.approx(
         kl_divergence(Normal(mean, sigma), Normal(0.0, 1.0)).sum(1).mean().item(), rel=1e-5
     )
@@ -100,8 +103,8 @@ def test_a_heavy_kl_leaves_nothing_of_the_code():
     found = []
     for b in (1e-4, 10.0):
         torch.manual_seed(0)
-        task = DeepBottleneck(Vib(b, 0, hidden=(6,), latent=3, steps=150, batch=10, rate=0.02), labelled())
-        for number in range(150):
+        task = DeepBottleneck(Vib(b, 0, hidden=(6,), latent=3, steps=60, batch=10, rate=0.05), labelled())
+        for number in range(60):
             task.step(number)
         found.append(task.look())
     assert found[1]["kl_bits"] < 0.05 < 1 < found[0]["kl_bits"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from tools.local_rank import local_rank, singular_values
-from tools.rank_training import EPS, PROBES, Examples, Fit, Perceptron, gaussian_examples, layer_row, layer_rows
+from tools.rank_training import EPS, SAMPLES, Examples, Fit, Perceptron, gaussian_examples, layer_row, layer_rows
 
 FIT = Fit("gaussian", 0.01, 3, hidden=(7, 5), examples=40, steps=6, batch=4, rate=0.02)
 
@@ -23,7 +24,7 @@ def labelled(seed: int = 0, count: int = 30, inputs: int = 12) -> Examples:
 
 def test_gaussian_data_is_linear_of_low_rank():
     data = gaussian_examples(FIT)
-    assert (len(data.x), len(data.x_test)) == (FIT.examples, PROBES)
+    assert (len(data.x), len(data.x_test)) == (FIT.examples, SAMPLES)
     solution, error, *_ = np.linalg.lstsq(data.x.numpy(), data.y.numpy(), rcond=None)
     np.testing.assert_allclose(data.x_test.numpy() @ solution, data.y_test.numpy(), atol=1e-4)
     assert (error < 1e-8).all()
@@ -42,22 +43,29 @@ def test_a_step_depends_on_parameters_and_its_number_alone():
     assert digests[0] == digests[1] != digests[2]
 
 
-def test_weight_decay_is_that_of_sgd():
-    shrunk = []
-    for decay in (0.0, 0.5):
-        torch.manual_seed(0)
-        task = Perceptron(dataclasses.replace(FIT, decay=decay), gaussian_examples(FIT), classes=False)
-        before = task.model[0].weight.detach().clone()
-        task.step(0)
-        shrunk.append(task.model[0].weight.detach() + FIT.rate * decay * before)
-    torch.testing.assert_close(*shrunk)
+@pytest.mark.parametrize("classes", [False, True])
+def test_a_step_is_that_of_sgd_by_autograd(classes):
+    settings = dataclasses.replace(FIT, decay=0.3)
+    data = labelled() if classes else gaussian_examples(settings)
+    torch.manual_seed(0)
+    task = Perceptron(settings, data, classes)
+    model = copy.deepcopy(task.model)
+    optimizer = torch.optim.SGD(model.parameters(), settings.rate, settings.momentum, weight_decay=settings.decay)
+    for first in range(3):  # momentum counts from the second on
+        x, y = data.x[first::3], data.y[first::3]
+        optimizer.zero_grad()
+        task.loss(model(x), y).backward()
+        optimizer.step()
+        task.descend(x.numpy(), y.numpy())
+        for found, expected in zip(task.model.parameters(), model.parameters(), strict=True):
+            torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_a_look_sees_losses_errors_and_all_layers():
     data = labelled()
     task = Perceptron(dataclasses.replace(FIT, data="digits"), data, classes=True)
     row = task.look()
-    out = task.model(data.x_test)
+    out = task.model(data.x_test).detach()
     assert row["test_loss"] == pytest.approx(float(torch.nn.functional.cross_entropy(out, data.y_test)))
     assert row["test_error"] == pytest.approx(float((out.argmax(1) != data.y_test).double().mean()))
     assert 0 <= row["train_error"] <= 1

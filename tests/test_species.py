@@ -48,6 +48,16 @@ def test_each_species_learns(name, images):
     assert training.test(60) < 0.95 * before
 
 
+@pytest.mark.parametrize("name", [name for name in SPECIES if name != "variational"])
+def test_the_test_loss_is_the_loss_of_all_test_pictures(name, images, monkeypatch):
+    training = Training(SPECIES[name], images, 0)
+    x, labels = torch.from_numpy(images.test_images / np.float32(255)), torch.from_numpy(images.test_labels)
+    with torch.no_grad():
+        whole = loss(SPECIES[name], training.model(x), x, labels).item()
+    monkeypatch.setattr("tools.species.BATCH", 20)  # 20, 20 and 10 of 50
+    assert training.test(0) == pytest.approx(whole, rel=1e-5)
+
+
 @pytest.mark.parametrize("name", SPECIES)
 def test_a_seed_decides_everything(name, images):
     runs = [Training(SPECIES[name], images, seed) for seed in (3, 3, 4)]

@@ -14,9 +14,13 @@ from tests.checks import check_only_codec_errors, lossless_model
 from tests.pictures import KINDS, samples
 
 
-@pytest.fixture(scope="module")
+def networks() -> residual.Residual:
+    return residual.residual(lossless_model())  # no argument of a drawn test: it has too long a repr
+
+
+@pytest.fixture
 def built() -> residual.Residual:
-    return residual.residual(lossless_model())
+    return networks()
 
 
 def plan(channels: int = 3, alpha: bool = False, depth: int = 8, error: int = 0) -> Plan:
@@ -49,8 +53,9 @@ def test_integers_stand_for_samples_within_the_bound(depth, data):
 @given(st.integers(1, 24), st.integers(1, 24), st.integers(1, 16), st.sampled_from([1, 3]), st.booleans(),
        st.sampled_from(KINDS), st.sampled_from([0, 0, 1, 2, 1000]), st.sampled_from([1, 5, 7]))  # fmt: skip
 def test_a_tile_comes_back_within_the_bound_and_is_never_much_longer_than_its_samples(
-    built, height, width, depth, channels, alpha, kind, error, effort
+    height, width, depth, channels, alpha, kind, error, effort
 ):
+    built = networks()
     chosen = plan(channels, alpha, depth, min(error, largest_error(depth)))
     x = samples(kind, (height, width, channels + alpha), depth)
     payload = coded(built, chosen, x, effort)
@@ -133,6 +138,19 @@ def test_another_digest_is_a_desync(built, kind):
             decode_tile(built, plan(), bytes(bad), (30, 30))
 
 
+def test_pictures_coded_side_by_side_come_back(built):
+    chosen, x = plan(3, True), np.stack([samples("photo", (10, 13, 4), 8, seed) for seed in range(3)])
+    for effort in (5, 7):
+        payload = coded(built, chosen, x, effort)
+        np.testing.assert_array_equal(decode_tile(built, chosen, payload, (3, 10, 13)), x)
+        np.testing.assert_array_equal(decode_tile(built, chosen, payload, (3, 10, 13), 3), x[:, ::8, ::8])
+
+
+def test_graphics_that_are_too_large_are_refused(built):
+    with pytest.raises(CorruptStream, match="4096 at most"):
+        decode_tile(built, plan(1), bytes([Mode.GRAPHICS]) + bytes(20), (700, 6, 2))
+
+
 def test_samples_beyond_the_bit_depth_are_refused(built):
     chosen = plan(1, depth=5)
     x = np.full((4, 4, 1), 32, np.uint8)
@@ -144,7 +162,8 @@ def test_samples_beyond_the_bit_depth_are_refused(built):
 @settings(max_examples=60)
 @given(st.sampled_from(Mode), st.binary(max_size=80), st.integers(1, 16), st.booleans(), st.sampled_from([0, 1]),
        st.sampled_from([0, 3]))  # fmt: skip
-def test_any_bytes_give_a_tile_or_an_error_of_the_codec(built, mode, data, depth, alpha, error, skip):
+def test_any_bytes_give_a_tile_or_an_error_of_the_codec(mode, data, depth, alpha, error, skip):
+    built = networks()
     chosen = plan(3, alpha, depth, min(error, largest_error(depth)))
     payload = bytes([mode]) + data.ljust(4, b"\0")
 

@@ -90,7 +90,7 @@ def valid_lossless() -> dict[str, Make]:
     made["exif"] = partial(_file, image(6, 5, 3, exif=EXIF), [R])
     made["all-chunks"] = partial(_file, replace(indexed(6, 5, 4, 4), icc=ICC, exif=EXIF), [R])
     made["chunks-backwards"] = partial(_changed, change=lambda chunks: chunks[::-1])
-    made["unknown-ancillary"] = partial(_changed, change=lambda chunks: [Chunk("z", b"later"), *chunks, Chunk("q", b"")])
+    made["unknown-ancillary"] = partial(_changed, change=lambda chunks: [Chunk("z", b"new"), *chunks, Chunk("q", b"")])
     made["encoded"] = partial(_encoded, image(40, 33, 3))
     made["encoded-within-1"] = partial(_encoded, image(40, 33, 3, alpha=True), max_error=1)
     made["encoded-16-bits"] = partial(_encoded, image(10, 21, 1, 16))
@@ -148,8 +148,8 @@ def indexed(height: int, width: int, bits: int, columns: int) -> Image:
 def _file(source: Image, modes: Sequence[Mode], model: Model, *, side: int = 9, error: int = 0) -> bytes:
     """A file of a picture whose tiles have these modes in turn."""
     plan = Plan(source.channels, source.alpha is not None, source.bit_depth, error, side)
-    windows = list(_windows(source.height, source.width, side))
-    tiles = [_tile(plan, source.pixels[window], mode, model) for window, mode in zip(windows, cycle(modes), strict=False)]
+    parts = [source.pixels[window] for window in _windows(source.height, source.width, side)]
+    tiles = [_tile(plan, part, mode, model) for part, mode in zip(parts, cycle(modes), strict=False)]
     decoded = replace(source, colour=plan.restore(plan.reduce(source.colour)))
     return _joined(plan, decoded, tiles, model)
 
@@ -264,7 +264,7 @@ def invalid_lossless(model: Model) -> dict[str, Bad]:
     coded = photo["T"]
     add("residual-none", Desync, "a message of no bytes", photo, T=coded[:5])
     add("residual-noise", Desync, "decisions of noise", photo, T=coded[:5] + bytes(range(1, 200)))
-    add("residual-ones", CorruptStream, "a message beyond the range coder's interval", photo, T=coded[:5] + b"\xff" * 16)
+    add("residual-ones", CorruptStream, "beyond the range coder's interval", photo, T=coded[:5] + b"\xff" * 16)
     add("residual-digest", Desync, "other integers than the tile's digest", photo, T=coded[:1] + bytes(4) + coded[5:])
     add("residual-width", Desync, "another width", photo, width=b"\x10")
     add("palette-twice", CorruptStream, "two palettes", paint, of="PCCT")
@@ -281,7 +281,8 @@ def invalid_lossless(model: Model) -> dict[str, Bad]:
     graphics = drawn["T"]
     add("graphics-none", CorruptStream, "graphics of no bytes", drawn, T=graphics[:5])
     add("graphics-kind", CorruptStream, "graphics of a kind that there is not", drawn, T=graphics[:5] + b"\x09")
-    add("graphics-digest", Desync, "other integers than the tile's digest", drawn, T=graphics[:1] + bytes(4) + graphics[5:])
+    graphics = graphics[:1] + bytes(4) + graphics[5:]
+    add("graphics-digest", Desync, "other integers than the tile's digest", drawn, T=graphics)
     return bad
 
 

@@ -27,8 +27,7 @@ GROUPS = {  # beginning of a tensor's name: what it is part of; the first that f
     "slices.": "networks of slices 1 to 6",
     "levels.": "keys of the codewords",
     "condition": "what networks know of the quality",
-    "restoration.": "restoration",
-    "filter.": "restoration",
+    "restore.": "restoration",
 }
 PLANES = ("luma, or grey", "orange-blue", "green-magenta")
 

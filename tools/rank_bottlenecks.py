@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from tools.gaussian_bottleneck import Gaussians, gaussians_of
 from tools.local_rank import rank_of, singular_values
-from tools.rank_training import PROBES, Examples, Row, layer_rows, perceptron
+from tools.rank_training import Examples, Row, layer_rows, perceptron
 
 __all__ = ["WHITENED_EPS", "Bottlenecks", "DeepBottleneck", "Linear", "Vib"]
 
@@ -119,7 +119,7 @@ class DeepBottleneck:
         noise = np.random.default_rng(self.settings.seed).standard_normal((len(x), latent), np.float32)
         error, kl, wrong = self.terms(x, y, torch.from_numpy(noise))
         row = {"test_loss": float(error), "test_error": float(wrong), "kl_bits": float(kl) / math.log(2)}
-        return row | {"layers": layer_rows(self.encoder, x[:PROBES], latent)}
+        return row | {"layers": layer_rows(self.encoder, x, latent)}
 
 
 class Bottlenecks:

@@ -61,17 +61,19 @@ def hyper_perceptron(state: Mapping[str, NDArray[Any]]) -> tuple[list[F64], list
         first[:, i, j, :, 2 * i : 2 * i + 3, 2 * j : 2 * j + 3] = conv1
     last = conv3[:, :, 0, 0]
     if "h_a.5.running_var" in state:  # the option `hyper_norm`, folded in as export does
-        last = last * (HYPER_SPREAD / np.sqrt(state["h_a.5.running_var"] + Standardise.EPS))[:, None]
+        gain = HYPER_SPREAD / np.sqrt(np.asarray(state["h_a.5.running_var"], np.float64) + Standardise.EPS)
+        last, bias3 = gain[:, None] * last, gain * (bias3 - state["h_a.5.running_mean"])
     weights = [first.reshape(9 * len(conv1), -1), conv2.reshape(len(conv2), -1), last]
     return weights, [np.repeat(bias1, 9), bias2, bias3]
 
 
 def patches(features: F64) -> F64:
     """Features (C, h, w) -> what each vector of z sees, (n, C * 7 * 7), where that lies within the picture."""
-    c, h, w = features.shape
-    windows = np.lib.stride_tricks.sliding_window_view(features, (FIELD, FIELD), axis=(1, 2))
-    inside = windows[:, STRIDE - REACH :: STRIDE, STRIDE - REACH :: STRIDE] if min(h, w) >= STRIDE + REACH + 1 else None
-    return np.empty((0, c * FIELD**2)) if inside is None else inside.transpose(1, 2, 0, 3, 4).reshape(-1, c * FIELD**2)
+    c, size, first = len(features), (FIELD, FIELD), STRIDE - REACH
+    if min(features.shape[1:]) < first + FIELD:
+        return np.empty((0, c * FIELD**2))
+    windows = np.lib.stride_tricks.sliding_window_view(features, size, axis=(1, 2))[:, first::STRIDE, first::STRIDE]
+    return windows.transpose(1, 2, 0, 3, 4).reshape(-1, c * FIELD**2)
 
 
 def measure(models: Sequence[str], pictures: Sequence[Picture], seeds: int) -> list[Encoder]:
@@ -137,7 +139,7 @@ def _inputs(pictures: Sequence[Picture], order: torch.Tensor, quality: float) ->
         seen.append(patches(features_for_hyper(y)[0].numpy().astype(np.float64)))
     x = np.concatenate(seen)
     if not len(x):
-        raise MeasureError(f"no picture has {(STRIDE + REACH + 1) * BLOCK} pixels on each side, which z's sight needs")
+        raise MeasureError(f"a picture with {(STRIDE - REACH + FIELD) * BLOCK} pixels on each side is needed at least")
     return x[np.random.default_rng(0).permutation(len(x))[:POSITIONS]]
 
 

@@ -65,18 +65,17 @@ class Run:
 
 
 def plan(seeds: int, quick: bool, digits: bool) -> list[Settings]:
-    """All trainings, seed by seed. Without digits, there are only those on Gaussian data."""
+    """All trainings. Without digits, there are only those on Gaussian data."""
     found: list[Settings] = []
+    short = 10 if quick else 1
     for seed in range(seeds):
         found += [Linear(objective, seed, *((300, 0.1) if quick else (1000, 0.06))) for objective in OBJECTIVES]
-        short = 10 if quick else 1
         for decay in (DECAYS["gaussian"], 0.0):
-            found.append(Fit("gaussian", decay, seed, (64, 64), 1000, 10000 // short, batch=16, rate=0.02))
-        if digits:
-            for decay in (DECAYS["digits"], 0.0):
-                found.append(Fit("digits", decay, seed, (64, 64, 64), 5000, 12000 // short, batch=32, rate=0.03))
-            for b in B_GRID[:: 2 if quick else 1]:
-                found.append(Vib(b, seed, (64,), latent=16, steps=1200 // short, batch=64, rate=2e-3))
+            found.append(Fit("gaussian", decay, seed, (64, 64), 1000, 15000 // short, batch=16, rate=0.02))
+        for decay in (DECAYS["digits"], 0.0) if digits else ():
+            found.append(Fit("digits", decay, seed, (64, 64, 64), 5000, 16000 // short, batch=32, rate=0.03))
+    for b in B_GRID[:: 2 if quick else 1] if digits else ():
+        found += [Vib(b, seed, (64,), latent=16, steps=1200 // short, batch=64, rate=2e-3) for seed in range(seeds)]
     return found
 
 

@@ -40,6 +40,7 @@ __all__ = [
     "Fit",
     "Learner",
     "Perceptron",
+    "SAMPLES",
     "Row",
     "gaussian_examples",
     "layer_row",
@@ -49,11 +50,12 @@ __all__ = [
 
 EPS = (0.01, 0.1, 1.0)  # absolute thresholds
 RELATIVE = (0.01, 0.1)  # relative ones
-PROBES = 128  # held-out inputs at which ranks are measured
-SAMPLES = 100  # of the probes, for the matrix-based mutual information
-JUDGED = 5000  # examples at which the training loss is measured
+PROBES = 64  # held-out inputs at which ranks are measured
+SAMPLES = 100  # held-out inputs for the matrix-based mutual information
+JUDGED = 5000  # examples at which losses are measured, at most
 
 Row = dict[str, Any]
+Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ class Fit:
     batch: int
     rate: float
     momentum: float = 0.9
-    looks: int = 40
+    looks: int = 32
 
     @property
     def name(self) -> str:
@@ -111,7 +113,7 @@ def gaussian_examples(settings: Fit, inputs: int = 32, outputs: int = 8, rank: i
     """x ~ N(0, I), y = B x with B of a low rank and no noise: the training can go on far past a perfect fit."""
     rng = np.random.default_rng((settings.seed, 0))
     b = rng.normal(size=(outputs, rank)) @ rng.normal(size=(rank, inputs)) / math.sqrt(rank * inputs)
-    x = rng.normal(size=(settings.examples + PROBES, inputs))
+    x = rng.normal(size=(settings.examples + SAMPLES, inputs))
     x_all, y_all = (torch.from_numpy(v).float() for v in (x, x @ b.T))
     n = settings.examples
     return Examples(x_all[:n], y_all[:n], x_all[n:], y_all[n:])
@@ -142,14 +144,15 @@ def layer_row(values: NDArray[np.float64]) -> Row:
     }
 
 
-def layer_rows(model: nn.Sequential, probes: Tensor, outputs: int | None = None) -> list[Row]:
-    """`layer_row` and I(X;T) of each layer at the probes; of the last layer, only the first `outputs` count."""
+def layer_rows(model: nn.Sequential, x: Tensor, outputs: int | None = None) -> list[Row]:
+    """`layer_row` of each layer at the first held-out inputs, and I(X;T); of the last layer, `outputs` units count."""
     weights, biases = parameters_of(model)
     weights[-1], biases[-1] = weights[-1][:outputs], biases[-1][:outputs]
-    pre = preactivations(probes.numpy(), weights, biases)
-    rows = [layer_row(singular_values(found)) for found in layer_jacobians([compact(weights[0]), *weights[1:]], pre)]
-    x = probes[:SAMPLES].numpy()
-    return [row | {"information": mutual_information(x, t[:SAMPLES])} for row, t in zip(rows, pre, strict=True)]
+    inputs = x[:SAMPLES].numpy()
+    pre = preactivations(inputs, weights, biases)
+    jacobians = layer_jacobians([compact(weights[0]), *weights[1:]], [p[:PROBES] for p in pre])
+    rows = [layer_row(singular_values(found)) for found in jacobians]
+    return [row | {"information": mutual_information(inputs, t)} for row, t in zip(rows, pre, strict=True)]
 
 
 class Perceptron:
@@ -160,27 +163,52 @@ class Perceptron:
         self.x, self.y = data.x[: settings.examples], data.y[: settings.examples]
         outputs = int(data.y.max()) + 1 if classes else data.y.shape[1]
         self.model = perceptron((data.x.shape[1], *settings.hidden, outputs))
-        self.optimizer: torch.optim.Optimizer = torch.optim.SGD(
-            self.model.parameters(), settings.rate, settings.momentum, weight_decay=settings.decay
-        )
+        self.optimizer: torch.optim.Optimizer = torch.optim.SGD(self.model.parameters(), settings.rate)
+        for parameter in self.model.parameters():  # which a checkpoint holds, under the names that torch gives them
+            self.optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter, requires_grad=False)
 
     def loss(self, out: Tensor, y: Tensor) -> Tensor:
         return F.cross_entropy(out, y) if self.classes else (out - y).square().sum(1).mean()
 
     def step(self, number: int) -> None:
         rng = np.random.default_rng((self.settings.seed, number))
-        picked = torch.from_numpy(rng.integers(0, len(self.x), self.settings.batch))
-        self.optimizer.zero_grad()
-        self.loss(self.model(self.x[picked]), self.y[picked]).backward()
-        self.optimizer.step()
+        picked = rng.integers(0, len(self.x), self.settings.batch)
+        self.descend(self.x.numpy()[picked], self.y.numpy()[picked])
+
+    def descend(self, x: Floats, y: NDArray[Any]) -> None:
+        """One step of SGD, by hand: at this size, what torch does around its sums takes ten times as long as they do."""
+        layers = [layer for layer in self.model if isinstance(layer, nn.Linear)]
+        values = [x]
+        for layer in layers:
+            weight, bias = (p.detach().numpy() for p in (layer.weight, layer.bias))
+            p = values[-1] @ weight.T + bias
+            values.append(p if layer is layers[-1] else np.maximum(p, 0))
+        if self.classes:
+            powers = np.exp(values[-1] - values[-1].max(1, keepdims=True))
+            slope = powers / powers.sum(1, keepdims=True)
+            slope[np.arange(len(y)), y] -= 1
+        else:
+            slope = 2 * (values[-1] - y)
+        slope /= len(x)
+        for layer, value in zip(reversed(layers), reversed(values[:-1]), strict=True):
+            weight, gradients = layer.weight.detach().numpy(), (slope.T @ value, slope.sum(0))
+            slope = (slope @ weight) * (value > 0)
+            for parameter, gradient in zip((layer.weight, layer.bias), gradients, strict=True):
+                now, moment = parameter.detach().numpy(), self.optimizer.state[parameter]["momentum_buffer"].numpy()
+                moment *= self.settings.momentum
+                moment += gradient + np.float32(self.settings.decay) * now
+                now -= np.float32(self.settings.rate) * moment
 
     @torch.no_grad()
     def look(self) -> Row:
         row: Row = {}
         data = self.data
-        for which, x, y in (("train", self.x[:JUDGED], self.y[:JUDGED]), ("test", data.x_test, data.y_test)):
+        for which, x, y in (
+            ("train", self.x[:JUDGED], self.y[:JUDGED]),
+            ("test", data.x_test[:JUDGED], data.y_test[:JUDGED]),
+        ):
             out = self.model(x)
             row[f"{which}_loss"] = float(self.loss(out, y))
             if self.classes:
                 row[f"{which}_error"] = float((out.argmax(1) != y).double().mean())
-        return row | {"layers": layer_rows(self.model, data.x_test[:PROBES])}
+        return row | {"layers": layer_rows(self.model, data.x_test)}

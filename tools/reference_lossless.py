@@ -2,9 +2,9 @@
 
     python -m tools.reference_lossless MODEL.egmm FILE.egm OUT.ppm
 
-Integers are Python's. A number of IEEE 754 binary32 is held in a Python float, and `fl` rounds to it after each + - * /:
-a double has so many more digits that rounding twice gives what rounding once does. It decodes files that are whole; what
-SPEC.md says a decoder must reject is the other one's part.
+Integers are Python's. A number of IEEE 754 binary32 is held in a Python float, and `fl` rounds to it after each + - * /;
+a double has so many more digits that rounding twice gives what rounding once does. It decodes files that are whole, all
+checksums right; what SPEC.md says a decoder must reject is the other one's part.
 """  # fmt: skip
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import struct
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -141,10 +142,9 @@ class Mixture:
         return fl(total + fl(self.leak * (v - self.low + 1)))
 
     def ask(self) -> int:
+        v = (self.lo + self.hi) // 2
         if self.t < 7:
             v = math.floor(fl(fl(LADDER[self.node] * self.width) + self.centre))
-        else:
-            v = (self.lo + self.hi) // 2
         self.v = min(max(v, self.lo), self.hi - 1)
         self.middle = self.cdf(self.v)
         mass = fl(self.above - self.below)
@@ -281,7 +281,7 @@ def runs(n: int, side: int) -> list[tuple[int, int]]:
     units = -(-n // 64)
     count = -(-64 * units // (1 << side))
     cuts = [64 * (units * i // count) for i in range(count)] + [n]
-    return list(zip(cuts, cuts[1:], strict=False))
+    return list(pairwise(cuts))
 
 
 def stored(data: bytes, shape: tuple[int, int, int], depth: int) -> Array:
@@ -327,7 +327,8 @@ def main() -> None:
     model, source, target = sys.argv[1:]
     samples, _ = decode(Path(source).read_bytes(), read_model(Path(model).read_bytes()))
     colour = samples[..., : 3 if samples.shape[2] > 2 else 1]
-    head = f"P{5 if colour.shape[2] == 1 else 6} {colour.shape[1]} {colour.shape[0]} {'255' if samples.itemsize == 1 else '65535'}\n"
+    white = 255 if samples.itemsize == 1 else 65535
+    head = f"P{5 if colour.shape[2] == 1 else 6} {colour.shape[1]} {colour.shape[0]} {white}\n"
     Path(target).write_bytes(head.encode() + colour.astype(colour.dtype.newbyteorder(">")).tobytes())
 
 

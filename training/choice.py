@@ -9,8 +9,7 @@ small model wins, with very few none. L(D|H) is estimated by coding some of the 
 from __future__ import annotations
 
 import copy
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from codec.catalogue import SIDE, Look
+from codec.catalogue import BLOCK_PIXELS, Look
 from codec.errors import UnsupportedInput
 from codec.jobs import Progress
 from codec.model import load_model, unpack_model
@@ -35,6 +34,7 @@ COARSER = (2, 3, 4, 5, 6, 7, 8)  # bits that weights may lack of the finest
 SAMPLE = 256  # pictures that stand for all
 FIRST = 0.5  # share of the time in which all widths are tried; the best one has the rest
 STEPS = 1000  # of the progress
+NAME = "style"  # on the card
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +56,10 @@ class Candidate:
 
 
 def choose(
-    images: Sequence[Image],
+    images: Iterable[Image],
     minutes: float,
     *,
-    train_on: Sequence[Image] | None = None,
+    train_on: Iterable[Image] | None = None,
     max_error: int = 0,
     widths: Sequence[int] = WIDTHS,
     seed: int = 0,
@@ -70,7 +70,7 @@ def choose(
 
     Parameters
     ----------
-    images : what is to be packed. The model is trained on those of the most frequent look.
+    images : what is to be packed, gone through once. The model is trained on those of the most frequent look.
     minutes : for all training together
     train_on : other pictures to train on
     stop : asked now and then; when it says so, what has been trained is what is chosen from
@@ -80,17 +80,17 @@ def choose(
     UnsupportedInput
         No picture is small and plain enough to stand beside others.
     """
-    looks = Counter(look for image in images if (look := Look.of(image)) is not None)
-    if not looks:
-        raise UnsupportedInput(
-            "there is nothing to train on: pictures with palettes, profiles or more than 16384 pixels"
-        )
-    look = looks.most_common(1)[0][0]
-    plan = Plan(look.channels, look.alpha, look.depth, max_error, SIDE)
-    mine = [image for image in images if Look.of(image) == look]
-    source = [image for image in train_on if Look.of(image) == look] if train_on is not None else mine
+    groups = _by_look(images, max_error)
+    if not groups:
+        what = f"pictures of at most {BLOCK_PIXELS:,} pixels, without palette, profile and EXIF"
+        raise UnsupportedInput(f"there is nothing to train on: that takes {what}")
+    look, mine = max(groups.items(), key=lambda group: (len(group[1]), group[0]))
+    plan = look.plan(max_error)
+    source = mine if train_on is None else _by_look(train_on, max_error).get(look, [])
     if not source:
-        raise UnsupportedInput(f"none of the pictures to train on has the look {tuple(look)} of those to pack")
+        channels = f"{look.channels} channel(s){' and alpha' if look.alpha else ''} of {look.depth} bits"
+        wanted = f"{look.width} x {look.height}, {channels}"
+        raise UnsupportedInput(f"none of the pictures to train on is like most of those to pack: {wanted}")
     planes = planes_of(plan.reduce(np.stack([image.colour for image in source])))
     spread = range(0, len(mine), -(-len(mine) // SAMPLE))
     sample = [mine[number] for number in spread]
@@ -128,12 +128,22 @@ def choose(
     return min(found, key=lambda candidate: candidate.total).data or None
 
 
+def _by_look(images: Iterable[Image], max_error: int) -> dict[Look, list[Image]]:
+    """The pictures that can stand side by side."""
+    groups: dict[Look, list[Image]] = {}
+    for image in images:
+        taken = image.expanded() if max_error else image  # as packing does
+        if (look := Look.of(taken)) is not None:
+            groups.setdefault(look, []).append(taken)
+    return groups
+
+
 def _finest(model: Style, cost: Callable[[Residual], float]) -> Candidate:
     """The precision of weights with which a trained model and the pictures are shortest."""
     state = {name: value.numpy() for name, value in model.state_dict().items()}
     best: Candidate | None = None
     for coarser in COARSER:
-        data = lossless_model(state, coarser=coarser, name="style")
+        data = lossless_model(state, coarser=coarser, name=NAME)
         candidate = Candidate(data, cost(residual(unpack_model(data))))
         if best is not None and candidate.total >= best.total:
             break  # less precision only makes it worse from here
