@@ -315,7 +315,7 @@ for each in (archive_cli.pack, archive_cli.unpack, archive_cli.list_, archive_cl
     cli.add_command(each)
 _extra("train", "training.cli", "train", "Train a model from a recipe (extra 'train').")
 _extra("export", "training.cli", "train", "Make a model file of the checkpoints of a training (extra 'train').")
-_extra("report", "tools.commands.report", "tools", "One page about a training, a measurement or a model (extra 'tools').")
+_extra("report", "tools.commands.report", "tools", "A page about a run, a measurement or a model (extra 'tools').")
 _extra("measure", "tools.cli", "tools", "Measure models: rate-distortion and more (extra 'tools').")
 
 

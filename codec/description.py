@@ -24,7 +24,7 @@ def describe(data: bytes) -> dict[str, Any]:
     CodecError
         The file is damaged, or none of ours.
     """
-    anything = 2**62
+    anything = 2**64
     limits = replace(DEFAULT, max_pixels=2**200, max_side=anything, max_frames=anything)
     header, chunks = unpack(data, limits)
     record: dict[str, Any] = {"kind": header.kind.name.lower(), "bytes": len(data)}

@@ -1,7 +1,7 @@
 """Pictures that are no photos, lossless: screenshots, drawings, charts, scans of text, pixel art, alpha planes.
 
     u8 kind     0 stored: the samples      1 residuals (medians.py)      2 patterns (patterns.py)
-    message     size of the palette and the palette (2), pixels: in wavefronts over tiles of at most 256 x 256
+    message     size of the palette and the palette (2), pixels: in wavefronts over tiles of at most 512 x 512
 
 The encoder tries what may win and keeps the shortest.
 """
@@ -24,11 +24,12 @@ __all__ = ["looks_like_graphics", "pack_graphics", "unpack_graphics"]
 I64 = NDArray[np.int64]
 Ints = NDArray[np.integer[Any]]
 
-TILE = 256  # rows and columns of a tile, at most
+TILE = 512  # rows and columns of a tile, at most
 LARGEST_SIDE = 1 << 12
 _STORED, _RESIDUALS, _PATTERNS = 0, 1, 2
 _ORDER = ([0], [0, 1], [1, 0, 2], [1, 0, 2, 3])  # channels as they are coded: green comes first
 _PALETTE_BITS = 6  # the size of a palette is two digits of so many bits
+_MANY = 2048  # colours beyond which one has to come often to be worth an entry of the palette
 _BUSY, _FULL = 0.2, 0.8  # share of pixels that equal no neighbour: where residuals may win, and where they do
 
 
@@ -81,7 +82,7 @@ def pack_graphics(x: Ints, bit_depth: int | None = None) -> bytes:
     lonely = _lonely(colours.reshape(tiles))
     share = len(lonely) / colours.size
     tries: list[I64 | None] = []
-    if share < _FULL:
+    if share < _FULL or _repeats(plane):
         palette = _palette(lonely, colours.size, depth * x.shape[2])
         tries.append(palette)
         if x.shape[2] == 1 and len(palette) > 16:
@@ -122,12 +123,13 @@ def unpack_graphics(
 
 
 def looks_like_graphics(x: Ints) -> bool:
-    """Whether a picture (H, W, C) has the repetitions that `pack_graphics` is made for; a photo has not."""
+    """Whether a picture (H, W, C) has few colours, or repeats its pixels, as photos do not."""
     if x.shape[0] == 1 or x.shape[1] == 1:
         return True
     here = x[1:, 1:]
     repeated = (here == x[1:, :-1]).all(axis=2) | (here == x[:-1, 1:]).all(axis=2)
-    return bool(repeated.mean() > 0.4)
+    sample = x.reshape(-1, x.shape[2])[::7]
+    return bool(repeated.mean() > 0.5) or len(np.unique(sample, axis=0)) <= (64 if x.shape[2] == 1 else 256)
 
 
 def _pack(colours: I64, tiles: tuple[int, int, int], channels: int, depth: int, palette: I64 | None) -> bytes:
@@ -142,7 +144,7 @@ def _pack(colours: I64, tiles: tuple[int, int, int], channels: int, depth: int, 
 
 def _code_palette(residuals: Residuals, size: int, palette: I64 | None) -> I64:
     palette = residuals.code_palette(size, palette) if size else np.zeros(0, np.int64)
-    if (np.diff(palette) <= 0).any():
+    if (palette[1:] <= palette[:-1]).any():  # a difference of 64-bit colours could wrap
         raise CorruptStream("the palette of graphics does not ascend")
     return palette
 
@@ -194,10 +196,17 @@ def _lonely(colours: I64) -> I64:
     return colours[alone]
 
 
+def _repeats(plane: I64) -> bool:
+    """Whether pixels with their neighbours W, N and NW have mostly been there before, as in a weave of few colours."""
+    here = plane[1:, 1:] + 3 * plane[1:, :-1] + 5 * plane[:-1, 1:] + 7 * plane[:-1, :-1]
+    return len(np.unique(here)) < here.size / 2
+
+
 def _palette(lonely: I64, pixels: int, bits: int) -> I64:
     """Colours that are worth an entry: those that come often, as many as there is time for."""
     colours, counts = np.unique(lonely, return_counts=True)
     size = min((1 << 2 * _PALETTE_BITS) - 1, INDEX_BUDGET * pixels // max(1, len(lonely)) - 1)
     if len(colours) > 256:
-        colours, counts = colours[counts > 1], counts[counts > 1]
+        often = counts > (1 if (counts > 1).sum() <= _MANY else 7)
+        colours, counts = colours[often], counts[often]
     return np.sort(colours[np.argsort(-counts, kind="stable")[: max(0, size)]])

@@ -205,6 +205,7 @@ def absolute(known: Sequence[Carrier], phase: int, level: int, depth: int, rows:
     samples = z[: len(offsets)]
     samples *= 2.0 ** (8 - depth)
     np.floor(samples, out=samples)
+    np.maximum(samples, -TOP, out=samples)  # the floor of a negative difference may lie below
     y = here.top + 2 * np.arange(rows.start, rows.stop)
     x = here.left + 2 * np.arange(across)
     z[-3] = (256 * y // height - 128)[:, None]

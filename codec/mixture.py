@@ -13,6 +13,7 @@ fixed order: IEEE 754 rounds each of these the same way everywhere. Tables come 
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -21,10 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codec.entropy import LOGIT_UNIT, TOTAL
-from codec.intnet import Carrier
-from codec.lattice import OCTAVE, View
+from codec.intnet import Carrier, pattern
+from codec.lattice import OCTAVE, View, logarithm
 
-__all__ = ["COMPONENTS", "LEAK_BITS", "OUTPUTS", "Code", "code_samples", "mixture"]
+__all__ = ["COMPONENTS", "LEAK_BITS", "OUTPUTS", "Code", "code_samples", "mixture", "self_test"]
 
 COMPONENTS = 3
 OUTPUTS = 3 * COMPONENTS  # of a network: logits in 1/32 bit, means in 1/64 spread, log2 of scales in 1/16 octave
@@ -149,6 +150,23 @@ def code_samples(mix: F32, low: int, high: int, code: Code, samples: NDArray[Any
             out[index[done]] = lo[done]
             index, node, state = index[going], node[going], state.take(going, axis=1)
     return out
+
+
+def self_test() -> bytes:
+    """Digest (8 bytes) of the probabilities that fixed outputs give: a machine that rounds otherwise finds another."""
+    digest, count = hashlib.blake2b(digest_size=8), 512
+    for low, high, anchors in ((0, 255, (0, 254)), (-65535, 65535, ())):
+        outputs = pattern((count, OUTPUTS + len(anchors)), -600, 600).astype(np.float32)
+        base = pattern((count,), 4 * low, 4 * high).astype(np.float32)
+        spread = (1 + pattern((count,), 45, 1 << 16)).astype(np.float32)
+        mix = mixture(outputs, View(np.zeros((count, 0), np.float32), base, spread, logarithm(spread)), anchors)
+
+        def code(ones: NDArray[np.int32], decisions: NDArray[Any] | None) -> NDArray[Any]:
+            digest.update(ones.astype("<i4").tobytes())
+            return np.zeros(len(ones), np.int32) if decisions is None else decisions
+
+        code_samples(mix, low, high, code, pattern((count,), low, high))
+    return digest.digest()
 
 
 def _cdf(mix: F32, v: F32, components: int) -> F32:

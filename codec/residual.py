@@ -26,6 +26,7 @@ from codec.intnet import Carrier, Unit
 from codec.lattice import MARGIN, PHASES, QUARTERS
 from codec.layers import Input, Layers, chained
 from codec.mixture import OUTPUTS, Code, code_samples, mixture
+from codec.mixture import self_test as mixture_self_test
 from codec.model import Model
 
 __all__ = ["ACTIVATION", "STRUCTURE", "Group", "Residual", "build", "decode_planes", "encode_planes", "residual"]
@@ -152,10 +153,14 @@ def _net(layers: Layers, name: str, columns: int, most: int = lattice.CLIP, anch
 
 
 def self_test(built: Residual, engine: Any = None) -> str:
-    """Digest of all layers' outputs for fixed inputs; `engine` as for `intnet.self_test`."""
+    """Digest of all layers' outputs, and of the mixtures' probabilities, for fixed inputs.
+
+    `engine` as for `intnet.self_test`.
+    """
     digest = hashlib.blake2b(digest_size=8)
     for unit in built.units():
         digest.update(intnet.self_test(unit, engine))
+    digest.update(mixture_self_test())
     return digest.hexdigest()
 
 

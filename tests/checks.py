@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,10 +12,11 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
+from codec import lattice, residual
 from codec.errors import CodecError, CorruptStream, LimitExceeded, NotOurFormat, UnsupportedVersion
 from codec.intnet import Conv, Unit
-from codec.mixture import code_samples
-from codec.model import Model, unpack_model
+from codec.mixture import OUTPUTS, code_samples
+from codec.model import Model, pack_model, unpack_model
 from codec.picture import Image
 
 ROOT = Path(__file__).parents[1]
@@ -157,3 +159,24 @@ def check_same_picture(found: Image, expected: Image) -> None:
         if ours is not None:
             assert ours.dtype == theirs.dtype, name
             np.testing.assert_array_equal(ours, theirs, name)
+
+
+@functools.cache
+def frozen_lossless_model() -> Model:
+    """The tiny lossless model of the conformance pack: no torch is needed for it."""
+    return unpack_model((ROOT / "bitstreams" / "v1" / "conformance-lossless.egmm").read_bytes())
+
+
+@functools.cache
+def style_model(planes: int = 1, anchors: int = 2, width: int = 3) -> bytes:
+    """The file of a tiny model with anchors, of random weights: what an archive may hold."""
+    rng, tensors = np.random.default_rng(planes), {"anchors": np.arange(planes * anchors) * 99 % 256}
+    for plane, phase, level in np.ndindex(planes, 3, residual.STYLE_LEVELS):
+        sizes = lattice.wide_columns(plane, phase), width, OUTPUTS + anchors
+        for number, (size, outputs) in enumerate(itertools.pairwise(sizes)):
+            unit = f"{plane}{phase}{level}.{number}"
+            tensors[f"{unit}.weight.0"] = rng.integers(-20, 21, (outputs, 1, 1, size))
+            tensors[f"{unit}.bias"] = rng.integers(-500, 501, outputs)
+            tensors[f"{unit}.shift"] = np.full(outputs, 5)
+    digest = residual.self_test(residual.build(tensors))
+    return pack_model({"structure": residual.STRUCTURE, "self_test": digest, "name": "style"}, tensors)

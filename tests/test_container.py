@@ -58,6 +58,10 @@ SMALL = {
     "empty chunks": pack(PHOTO, [Chunk("i", b""), Chunk("T", b""), Chunk("T", b"")]),
     "wide": pack(Header(Kind.PHOTO, 2**18, 1, 1, 8, 1, bytes(8), bytes(4)), [Chunk("T", bytes(200))]),
     "video": pack(Header(Kind.VIDEO, 64, 64, 1, 8, 300, b"model id", b"dgst"), [Chunk("x", b"data")]),
+    "archive": pack(
+        Header(Kind.ARCHIVE, 64, 64, 1, 8, 300, b"model id", b"dgst"),
+        [Chunk("I", b"index"), *[Chunk("B", b"block")] * 2],
+    ),
     "model": pack(Header(Kind.MODEL), [Chunk("J", b"{}"), Chunk("N", b"tensors")]),
 }
 
@@ -267,3 +271,17 @@ def _chunk(letter: str, data: bytes = b"data", last: bool = False) -> bytes:
     """A chunk as it stands in a file, whatever its type; at most 127 bytes."""
     body = bytes((ord(letter) | 0x80 * last, len(data))) + data
     return body + zlib.crc32(body).to_bytes(4, "little")
+
+
+def test_pictures_of_an_archive_are_limited_one_by_one():
+    data = pack(Header(Kind.ARCHIVE, 1000, 1000, 3, 8, 2**20, bytes(8), bytes(4)), [Chunk("I", b"")])
+    assert unpack(data)[0].frames == 2**20  # 10^12 pixels together
+    for limits in (Limits(max_pixels=999_999), Limits(max_side=999), Limits(max_frames=2**20 - 1)):
+        with pytest.raises(LimitExceeded):
+            unpack(data, limits)
+
+
+@pytest.mark.parametrize("letters", ["II", "MIM", "IT", "IP", "IJ"])
+def test_an_archive_has_one_model_and_one_index_and_blocks(letters):
+    with pytest.raises(ValueError, match="foreign to a ARCHIVE file, or repeated"):
+        pack(Header(Kind.ARCHIVE, 1, 1, 1, 8, 1), [Chunk(letter, b"") for letter in letters])

@@ -9,48 +9,40 @@ import pytest
 
 from codec import lossless
 from codec.container import unpack
-from codec.model import Model
 from codec.tile import Mode
 from tests.checks import ROOT, imports
 from tools import conformance, reference_lossless
 from tools.reference_model import read_model
 
 V1 = ROOT / "bitstreams" / "v1"
+STREAMS = sorted((V1 / "valid").glob("lossless-*.egm"))
 
 
-def modes(data: bytes) -> set[int]:
-    return {chunk.data[0] for chunk in unpack(data)[1] if chunk.type == "T"}
-
-
-PATHS = sorted((V1 / "valid").glob("lossless-*.egm"))
-STREAMS = [path for path in PATHS if Mode.GRAPHICS not in modes(path.read_bytes())]  # it does not know that mode
+models = functools.cache(conformance.load)
 
 
 @functools.cache
-def model() -> Model:
-    return conformance.load()[conformance.LOSSLESS]
-
-
-@functools.cache
-def tensors() -> dict[str, np.ndarray]:
-    return read_model((V1 / conformance.LOSSLESS).read_bytes())
+def tensors(name: str) -> dict[str, np.ndarray]:
+    return read_model((V1 / name).read_bytes())
 
 
 def test_it_shares_nothing_with_the_codec():
-    found = set(imports(ROOT / "tools" / "reference_lossless.py"))
-    assert not {each for each in found if each.startswith(("codec", "training"))}
+    for name in ("reference_lossless", "reference_graphics"):
+        assert not {each for each in imports(ROOT / "tools" / f"{name}.py") if each.startswith(("codec", "training"))}
 
 
-def test_it_has_enough_to_decode():
-    assert len(STREAMS) >= 80
-    assert {Mode.STORED, Mode.RESIDUAL} == set().union(*(modes(path.read_bytes()) for path in STREAMS))
+def test_the_streams_have_tiles_of_every_mode():
+    chunks = [chunk for path in STREAMS for chunk in unpack(path.read_bytes())[1]]
+    assert {chunk.data[0] for chunk in chunks if chunk.type == "T"} == set(Mode)
+    assert len(STREAMS) >= 116
 
 
 @pytest.mark.parametrize("path", STREAMS, ids=lambda path: path.stem)
 def test_it_decodes_the_same_samples(path):
     data = path.read_bytes()
-    samples, palette = reference_lossless.decode(data, tensors())
-    expected = lossless.decode(data, model=model())
+    name = conformance.ALIKE if "alike" in path.stem else conformance.LOSSLESS
+    samples, palette = reference_lossless.decode(data, tensors(name))
+    expected = lossless.decode(data, model=models()[name])
     assert np.array_equal(samples, expected.pixels)
     assert (palette is None) == (expected.palette is None)
     assert palette is None or np.array_equal(palette, expected.palette)

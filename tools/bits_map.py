@@ -1,6 +1,8 @@
 """Where the bits of a whole file go: a map of the picture, a table, and what no part of the picture accounts for.
 
-    bits of the file = bits of all cells + bits that belong to none: container, checksums, metadata, the coder's own loss
+    bits of the file = bits of all cells + container, checksums, metadata, and what the coder itself loses
+
+The second part is listed, so that nothing of a file is unaccounted for.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from codec.tile import Mode
 from tools import lossless_bits, photo_bits
 from tools.meter import CELL
 
-__all__ = ["BitsMap", "Bars", "bits_map", "slice_name"]
+__all__ = ["Bars", "BitsMap", "bits_map", "slice_name"]
 
 F64 = NDArray[np.float64]
 Key = Any
@@ -118,7 +120,8 @@ def slice_name(number: int) -> str:
     if number == photo_bits.HYPER:
         return "hyper-latent"
     part = SLICES[number]
-    return f"slice {number}: {part.groups} × {part.dim}" if part.dim > 1 else f"slice {number}: {part.groups} numbers"
+    what = f"{part.groups} groups of {part.dim}" if part.dim > 1 else f"{part.groups} numbers"
+    return f"slice {number}: {what}"
 
 
 def _photo(
@@ -150,7 +153,7 @@ def _photo(
             counts[key] += count
         for number, taken in found.words.items():
             words[number] = words.get(number, np.int64(0)) + taken
-    overhead |= {"quality of each tile": 8.0 * len(tiles), "the range coder's end and rounding": lost}
+    overhead |= {"quality of each tile": 8.0 * len(tiles), "the range coder's rounding, and its end": lost}
     places = (photo_bits.HYPER, *range(len(SLICES)))
     table = tuple((slice_name(i), tuple(kinds.get((i, kind)) for kind in photo_bits.KINDS)) for i in places)
     early = tuple((f"slice 0, {PASSES[p]}", passes[0, p]) for p in range(len(PASSES)))
@@ -205,12 +208,10 @@ def _lossless(
             parts[key] += bits
     overhead |= {"mode and digest of each tile": 40.0 * len(tiles)}
     if parts:
-        overhead["the range coder's end and rounding"] = lost
+        overhead["the range coder's rounding, and its end"] = lost
     levels, planes = sorted({level for level, _, _ in parts}), sorted({plane for _, plane, _ in parts})
     names = [*(("luma", "orange-blue", "green-magenta") if plan.channels == 3 else ("grey",)), "alpha"]
-    table = [
-        (_level_name(level), tuple(_sum(parts, level, plane) for plane in planes)) for level in levels
-    ]
+    table = [(_level_name(level), tuple(_sum(parts, level, plane) for plane in planes)) for level in levels]
     table += [(label, (bits, *[None] * max(0, len(planes) - 1))) for label, bits in otherwise.items()]
     phases = [(PHASES[phase + 1], sum(b for (_, _, p), b in parts.items() if p == phase)) for phase in (0, 1, 2, -1)]
     titles = {level: _level_name(level) for level in levels}
@@ -228,7 +229,7 @@ def _lossless(
 
 
 def _sum(parts: dict[tuple[int, int, int], float], level: int, plane: int) -> float:
-    return sum(bits for (l, p, _), bits in parts.items() if (l, p) == (level, plane))
+    return sum(bits for place, bits in parts.items() if place[:2] == (level, plane))
 
 
 def _level_name(level: int) -> str:

@@ -14,6 +14,7 @@ COMMANDS = {  # name: the module that has the command under that name, imported 
     "control": "tools.commands.control",
     "plane": "tools.commands.plane",
     "rank": "tools.commands.rank",
+    "vq-plane": "tools.commands.vq_plane",
 }
 
 
@@ -26,7 +27,7 @@ class Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = getattr(import_module(COMMANDS[cmd_name]), cmd_name)
+        command: click.Command = getattr(import_module(COMMANDS[cmd_name]), cmd_name.replace("-", "_"))
         return command
 
 

@@ -1,6 +1,8 @@
 """The codebooks of a photo model at work: how often each codeword is taken, and what it looks like.
 
-    perplexity = 2^H,    H = -sum p log2 p of the codewords' shares: as many as are used, if all were used equally
+    perplexity = 2^H,    H = -sum p log2 p of the codewords' shares
+
+A book of K codewords that are all taken equally often has perplexity K.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Makes the conformance pack: two tiny models, streams that a decoder has to decode, and streams that it has to refuse.
+"""Makes the conformance pack: three tiny models, streams that a decoder has to decode, and those it has to refuse.
 
     python -m tools.conformance           adds what is not there yet; what the manifest has is frozen and stays
     python -m tools.conformance --sizes   writes sizes.toml anew, after a change to the encoder
@@ -12,6 +12,7 @@ import argparse
 import hashlib
 import json
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,27 +22,36 @@ from codec.errors import CodecError
 from codec.files import atomic_write
 from codec.model import Model, unpack_model
 from codec.picture import Image
-from tools.lossless_streams import drawing, invalid_lossless, valid_lossless
+from tools.lossless_streams import drawing, invalid_lossless, valid_alike, valid_lossless
 from tools.streams import Bad, invalid, valid
 from tools.synthetic import picture
+from tools.uneven_lossless import uneven_alike, uneven_lossless
 
-__all__ = ["FOLDER", "LOSSLESS", "PHOTO", "decode", "fingerprint", "load", "main", "pack", "sizes"]
+__all__ = ["ALIKE", "FOLDER", "LOSSLESS", "PHOTO", "decode", "fingerprint", "load", "main", "pack", "sizes"]
 
 FOLDER = Path(__file__).parents[1] / "bitstreams" / "v1"
-PHOTO, LOSSLESS = "conformance.egmm", "conformance-lossless.egmm"
+PHOTO, LOSSLESS, ALIKE = "conformance.egmm", "conformance-lossless.egmm", "conformance-alike.egmm"
 MANIFEST, SIZES = "MANIFEST.toml", "sizes.toml"
 SIZED = {"photo-like": (96, 128, 3, 21, 3.0), "grainy": (96, 128, 3, 22, 12.0), "grey": (96, 128, 1, 23, 2.0)}
+STREAMS: tuple[tuple[str, Callable[[], dict[str, Make]], Callable[[Model], dict[str, Bad]]], ...] = (
+    (PHOTO, valid, invalid),
+    (LOSSLESS, valid_lossless, invalid_lossless),
+    (ALIKE, valid_alike, lambda model: {}),
+)
 QUALITIES = (10, 50, 90)
 ERRORS = (0, 1)
 
 Entry = dict[str, Any]
+Make = Callable[[Model], bytes]
 Manifest = dict[str, list[Entry]]
 
 
 def decode(entry: Entry, data: bytes, models: dict[str, Model]) -> Image:
     """Decode a stream of the pack with the model, and as the kind of file, that its entry names."""
     name = entry.get("model", PHOTO)
-    return (lossless if name == LOSSLESS else image).decode(data, model=models[name])
+    if name != PHOTO:
+        return lossless.decode(data, model=models[name])
+    return image.decode(data, model=models[name])
 
 
 def fingerprint(picture: Image) -> str:
@@ -73,12 +83,14 @@ def sizes(models: dict[str, Model]) -> dict[str, int]:
 def pack(folder: Path = FOLDER) -> Manifest:
     """Complete the pack in a folder; returns the whole manifest."""
     manifest: Manifest = tomllib.loads((folder / MANIFEST).read_text()) if (folder / MANIFEST).exists() else {}
-    known = {entry["file"] for entry in manifest.setdefault("model", [])}
-    for name, make in ((PHOTO, _photo), (LOSSLESS, _lossless)):
+    for kind in ("model", "valid", "invalid"):
+        manifest[kind] = [entry for entry in manifest.get(kind, []) if (folder / entry["file"]).exists()]
+    known = {entry["file"] for entry in manifest["model"]}
+    for name, make in ((PHOTO, _photo), (LOSSLESS, uneven_lossless), (ALIKE, uneven_alike)):
         if name not in known:
             manifest["model"].append(_frozen(folder, name, make()))
     models = load(folder)
-    for name, good, bad in ((PHOTO, valid, invalid), (LOSSLESS, valid_lossless, invalid_lossless)):
+    for name, good, bad in STREAMS:
         facts = {} if name == PHOTO else {"model": name}
         streams = {file: make(models[name]) for file, make in good().items() if _new(manifest, "valid", file)}
         for file, stream in streams.items():
@@ -97,7 +109,7 @@ def pack(folder: Path = FOLDER) -> Manifest:
 
 def load(folder: Path = FOLDER) -> dict[str, Model]:
     """The models of the pack."""
-    return {name: unpack_model((folder / name).read_bytes()) for name in (PHOTO, LOSSLESS)}
+    return {name: unpack_model((folder / name).read_bytes()) for name, _, _ in STREAMS}
 
 
 def _photo() -> bytes:
@@ -106,14 +118,8 @@ def _photo() -> bytes:
     return tiny_model()
 
 
-def _lossless() -> bytes:
-    from tools.uneven_lossless import uneven_lossless
-
-    return uneven_lossless()
-
-
 def _new(manifest: Manifest, kind: str, name: str) -> bool:
-    return f"{kind}/{name}.egm" not in {entry["file"] for entry in manifest.setdefault(kind, [])}
+    return f"{kind}/{name}.egm" not in {entry["file"] for entry in manifest[kind]}
 
 
 def _check_refused(name: str, bad: Bad, facts: Entry, models: dict[str, Model]) -> None:

@@ -93,5 +93,5 @@ def _place(count: int) -> tuple[int, int, int, Ints, Ints]:
     except KeyError as error:
         raise RuntimeError(f"the walk of codec/residual.py has changed: no variable {error}") from error
     if len(y) != count:
-        raise RuntimeError(f"{count} decisions where the books have {len(y)}: the walk of codec/residual.py has changed")
+        raise RuntimeError(f"{count} decisions where {len(y)} are expected: the walk of codec/residual.py has changed")
     return level, plane, phase, y, x

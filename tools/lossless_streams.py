@@ -31,7 +31,7 @@ from codec.tile import Mode, Plan
 from tools.streams import EXIF, ICC, Bad, any_file
 from tools.synthetic import picture
 
-__all__ = ["drawing", "invalid_lossless", "valid_lossless"]
+__all__ = ["drawing", "invalid_lossless", "valid_alike", "valid_lossless"]
 
 Make = Callable[[Model], bytes]
 Samples = NDArray[Any]
@@ -106,12 +106,29 @@ def valid_lossless() -> dict[str, Make]:
     made["graphics-flat"] = partial(_file, Image(flat), [G])
     made["graphics-5-bits"] = partial(_file, drawing(20, 31, 3, 5), [G])
     made["graphics-within-3"] = partial(_file, drawing(20, 31, 3, alpha=True), [G], error=3)
-    made["graphics-strips"] = partial(_file, drawing(300, 20, 1), [G])
+    made["graphics-tall"] = partial(_file, drawing(523, 6, 1), [G], side=10)
+    made["graphics-wide"] = partial(_file, drawing(5, 519, 3), [G], side=10)
     made["graphics-palette"] = partial(_file, indexed(31, 23, 8, 3), [G])
     made["graphics-palette-1-bit"] = partial(_file, indexed(31, 23, 1, 3), [G])
     made["graphics-beside"] = partial(_file, drawing(66, 70, 3), [G, R, G, S], side=6)
     made["graphics-encoded"] = partial(_encoded, drawing(50, 60, 3))
     return {f"lossless-{name}": make for name, make in made.items()}
+
+
+def valid_alike() -> dict[str, Make]:
+    """Streams of a model for pictures that are alike, by name."""
+    made: dict[str, Make] = {}
+    for height, width, channels in ((1, 1, 3), (28, 27, 1), (13, 17, 3), (130, 3, 1)):
+        made[f"{'rgb' if channels == 3 else 'grey'}-{width}x{height}"] = partial(
+            _file, image(height, width, channels), [R]
+        )
+    made["rgba"] = partial(_file, image(10, 12, 3, alpha=True), [R])
+    made["dots"] = partial(_file, Image(255 * np.random.default_rng(4).integers(0, 2, (19, 16, 1), np.uint8)), [R])
+    made["within-3"] = partial(_file, image(11, 15, 3), [R], error=3)
+    for depth in (1, 4, 12, 16):
+        made[f"grey-{depth}-bits"] = partial(_file, image(12, 15, 1, depth), [R])
+    made["rgb-5-bits"] = partial(_file, image(12, 10, 3, 5), [R])
+    return {f"lossless-alike-{name}": make for name, make in made.items()}
 
 
 def image(height: int, width: int, channels: int, depth: int = 8, *, alpha: bool = False, **others: Any) -> Image:
@@ -162,7 +179,7 @@ def _tile(plan: Plan, samples: Samples, mode: Mode, model: Model) -> bytes:
         built = residual.residual(model)
         data = residual.encode_planes(built, plan.groups, [*planes, *np.moveaxis(alpha, 2, 0)])
     elif mode == Mode.GRAPHICS:
-        data = pack_graphics(x)
+        data = pack_graphics(x, plan.depth)
     elif plan.depth == 16:
         data = x.astype("<u2").tobytes()
     else:

@@ -1,6 +1,8 @@
 """The bill of a two-part code: what a model file costs, tensor by tensor, and what an item costs with its share of it.
 
     bytes per item = L(H) / n + L(D | H) / n    for n items
+
+What a tensor costs is looked up as it is decoded.
 """
 
 from __future__ import annotations
@@ -79,6 +81,6 @@ def bill(data: bytes) -> Bill:
 
 def _group(name: str) -> str:
     head = name.split(".")[0]
-    if head.isdigit() and len(head) in (2, 3) and int(head[0]) < len(PLANES):  # plane, phase, and level if it has its own
+    if head.isdigit() and len(head) in (2, 3) and int(head[0]) < len(PLANES):  # plane, phase and maybe level
         return f"networks of {PLANES[int(head[0])]}"
     return next((group for start, group in GROUPS.items() if name.startswith(start)), "tables and constants")

@@ -36,11 +36,11 @@ __all__ = [
     "EPS",
     "PROBES",
     "RELATIVE",
+    "SAMPLES",
     "Examples",
     "Fit",
     "Learner",
     "Perceptron",
-    "SAMPLES",
     "Row",
     "gaussian_examples",
     "layer_row",
@@ -87,7 +87,7 @@ class Fit:
     batch: int
     rate: float
     momentum: float = 0.9
-    looks: int = 32
+    looks: int = 24
 
     @property
     def name(self) -> str:
@@ -166,6 +166,8 @@ class Perceptron:
         self.optimizer: torch.optim.Optimizer = torch.optim.SGD(self.model.parameters(), settings.rate)
         for parameter in self.model.parameters():  # which a checkpoint holds, under the names that torch gives them
             self.optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter, requires_grad=False)
+        flat = [parameter.detach().numpy() for parameter in self.model.parameters()]  # the same memory
+        self.arrays = list(zip(flat[::2], flat[1::2], strict=True))  # weights and biases
 
     def loss(self, out: Tensor, y: Tensor) -> Tensor:
         return F.cross_entropy(out, y) if self.classes else (out - y).square().sum(1).mean()
@@ -176,13 +178,11 @@ class Perceptron:
         self.descend(self.x.numpy()[picked], self.y.numpy()[picked])
 
     def descend(self, x: Floats, y: NDArray[Any]) -> None:
-        """One step of SGD, by hand: at this size, what torch does around its sums takes ten times as long as they do."""
-        layers = [layer for layer in self.model if isinstance(layer, nn.Linear)]
+        """One step of SGD, by hand: at this size, torch takes longer for what is around the sums than for them."""
         values = [x]
-        for layer in layers:
-            weight, bias = (p.detach().numpy() for p in (layer.weight, layer.bias))
+        for i, (weight, bias) in enumerate(self.arrays):
             p = values[-1] @ weight.T + bias
-            values.append(p if layer is layers[-1] else np.maximum(p, 0))
+            values.append(np.maximum(p, 0) if i + 1 < len(self.arrays) else p)
         if self.classes:
             powers = np.exp(values[-1] - values[-1].max(1, keepdims=True))
             slope = powers / powers.sum(1, keepdims=True)
@@ -190,14 +190,16 @@ class Perceptron:
         else:
             slope = 2 * (values[-1] - y)
         slope /= len(x)
-        for layer, value in zip(reversed(layers), reversed(values[:-1]), strict=True):
-            weight, gradients = layer.weight.detach().numpy(), (slope.T @ value, slope.sum(0))
+        gradients: list[Floats] = []
+        for (weight, _), value in zip(reversed(self.arrays), reversed(values[:-1]), strict=True):
+            gradients = [slope.T @ value, slope.sum(0), *gradients]
             slope = (slope @ weight) * (value > 0)
-            for parameter, gradient in zip((layer.weight, layer.bias), gradients, strict=True):
-                now, moment = parameter.detach().numpy(), self.optimizer.state[parameter]["momentum_buffer"].numpy()
-                moment *= self.settings.momentum
-                moment += gradient + np.float32(self.settings.decay) * now
-                now -= np.float32(self.settings.rate) * moment
+        rate, decay = np.float32(self.settings.rate), np.float32(self.settings.decay)
+        for parameter, gradient in zip(self.model.parameters(), gradients, strict=True):
+            now, moment = parameter.detach().numpy(), self.optimizer.state[parameter]["momentum_buffer"].numpy()
+            moment *= self.settings.momentum
+            moment += gradient + decay * now
+            now -= rate * moment
 
     @torch.no_grad()
     def look(self) -> Row:

@@ -2,9 +2,9 @@
 
     python -m tools.reference_lossless MODEL.egmm FILE.egm OUT.ppm
 
-Integers are Python's. A number of IEEE 754 binary32 is held in a Python float, and `fl` rounds to it after each + - * /;
-a double has so many more digits that rounding twice gives what rounding once does. It decodes files that are whole, all
-checksums right; what SPEC.md says a decoder must reject is the other one's part.
+Integers are Python's. A number of IEEE 754 binary32 is held in a Python float, and `fl` rounds to it after each step; a
+double has so many more digits that rounding twice gives what rounding once does. It decodes files that are whole; what
+SPEC.md says a decoder must reject is the other one's part.
 """  # fmt: skip
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import hashlib
 import math
 import struct
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from tools.reference_decoder import rounded
+from tools.reference_graphics import graphics
 from tools.reference_model import Array, Message, read_file, read_model, root
 
 __all__ = ["decode"]
@@ -35,17 +36,19 @@ def fl(x: float) -> float:
     return float(FLOAT.unpack(FLOAT.pack(x))[0])
 
 
-def offsets(phase: int) -> Offsets:
-    """Those of `near`."""
-    rules = (lambda y, x: y % 2 and x % 2, lambda y, x: (y + x) % 2, lambda y, x: y % 2 or x % 2)
-    return [o for o in ALL if rules[phase](*o)][: (16, 24, 28)[phase]]
+def within(reach: int) -> Offsets:
+    every = [(y, x) for y in range(-reach, reach + 1) for x in range(-reach, reach + 1)]
+    return sorted(every, key=lambda o: (o[0] ** 2 + o[1] ** 2, o[0], o[1]))
 
 
-ALL: Offsets = sorted(
-    ((y, x) for y in range(-4, 5) for x in range(-4, 5)), key=lambda o: (o[0] ** 2 + o[1] ** 2, o[0], o[1])
+RULES: tuple[Callable[[int, int], bool | int], ...] = (
+    lambda y, x: y % 2 and x % 2,
+    lambda y, x: (y + x) % 2,
+    lambda y, x: y % 2 or x % 2,
 )
-NEAR = [offsets(phase) for phase in range(3)]
-AROUND = ALL[:13]
+NEAR = [[o for o in within(4) if rule(*o)][:count] for rule, count in zip(RULES, (16, 24, 28), strict=True)]
+WIDE = [[o for o in within(8) if rule(*o)][:60] for rule in RULES]
+AROUND = within(4)[:13]
 PLACES = ((1, 1), (0, 1), (1, 0))  # of the phases
 
 WEIGHTS = [root(1 << (768 - 2 * j), 6) for j in range(384)]
@@ -109,20 +112,24 @@ class Layer:
         return np.clip(rounded(x @ self.weight.T + self.bias, self.shift), self.lo, self.hi)
 
 
-def network(tensors: dict[str, Array], plane: int, phase: int) -> list[Layer]:
-    n = next((i for i in range(8) if f"{plane}{phase}.{i + 1}.bias" not in tensors), 8)
-    hidden = [Layer(tensors, f"{plane}{phase}.{i}", 0, 2047) for i in range(n)]
-    return [*hidden, Layer(tensors, f"{plane}{phase}.{n}", -2047, 2047)]
+def network(tensors: dict[str, Array], name: str) -> list[Layer]:
+    n = next((i for i in range(8) if f"{name}.{i + 1}.bias" not in tensors), 8)
+    hidden = [Layer(tensors, f"{name}.{i}", 0, 2047) for i in range(n)]
+    return [*hidden, Layer(tensors, f"{name}.{n}", -2047, 2047)]
 
 
 class Mixture:
     """The steps of one pixel: `ask` says under what the next decision is, `tell` takes it."""
 
-    def __init__(self, o: Sequence[int], spread: int, base: int, low: int, high: int) -> None:
-        gaps = [max(o[:3]) - o[c] for c in range(3)]
+    def __init__(
+        self, o: Sequence[int], spread: int, base: int, low: int, high: int, anchors: Sequence[int] = ()
+    ) -> None:
+        logits = [*o[:3], *o[9:]]
+        gaps = [max(logits) - logit for logit in logits]
         self.weight = [WEIGHTS[gap] if gap < 384 else 0 for gap in gaps]
         self.mean = [fl(math.floor(fl(o[3 + c] * (spread / 64))) + 16 * base) for c in range(3)]
-        places = [clip(o[6 + c] + log(spread) - 96, -64, 240) for c in range(3)]
+        self.mean += [64.0 * anchor for anchor in anchors]
+        places = [clip(o[6 + c] + log(spread) - 96, -64, 240) for c in range(3)] + [-64] * len(anchors)
         scale, self.slope = [SCALES[i] for i in places], [SLOPES[i] for i in places]
         self.centre, self.width = self.blend(self.mean) / 64, self.blend(scale)
         self.even, self.low = min(scale) / 8, low
@@ -131,8 +138,10 @@ class Mixture:
         self.above = fl(2**22 * sum(self.weight) + fl(self.leak * (high - low + 1)))
 
     def blend(self, x: Sequence[float]) -> float:
-        a, b, c = (fl(weight * number) for weight, number in zip(self.weight, x, strict=True))
-        return fl(fl(fl(a + b) + c) / sum(self.weight))
+        total = 0.0
+        for weight, number in zip(self.weight, x, strict=True):
+            total = fl(total + fl(weight * number))
+        return fl(total / sum(self.weight))
 
     def cdf(self, v: int) -> float:
         total = 0.0
@@ -184,7 +193,7 @@ class Tile:
     """The planes of a tile, walked through."""
 
     def __init__(self, tensors: dict[str, Array], data: bytes, h: int, w: int, groups: list[tuple[int, int]]) -> None:
-        self.nets = [[network(tensors, plane, phase) for phase in range(3)] for plane in range(3)]
+        self.tensors, self.alike, self.nets = tensors, "anchors" in tensors, dict[str, list[Layer]]()
         self.message, self.h, self.w, self.planes = Message(data), h, w, list[Plane]()
         for count, depth in groups:
             group: list[Plane] = []
@@ -210,6 +219,16 @@ class Tile:
                     self.phase(plane, phase, level)
         return [np.array(plane.pixels) for plane in self.planes]
 
+    def net(self, name: str) -> list[Layer]:
+        if name not in self.nets:
+            self.nets[name] = network(self.tensors, name)
+        return self.nets[name]
+
+    def anchors(self, k: int) -> list[int]:
+        planes = 3 if "100.0.bias" in self.tensors else 1
+        found: list[int] = self.tensors["anchors"].reshape(planes, -1)[k].tolist() if self.alike else []
+        return found
+
     def coarsest(self, plane: Plane, rows: int, columns: int) -> None:
         plane.constant = bool(self.decision(1 << 15))
         count = 1 if plane.constant else rows * columns
@@ -230,12 +249,14 @@ class Tile:
         known = [row[:] for row in plane.pixels]
         for first in range(0, len(places), strip):
             now = [place for row in places[first : first + strip] for place in row]
-            seen = [features(plane, known, phase, level, *place) for place in now]
+            see = absolute if self.alike else features
+            seen = [see(plane, known, phase, level, *place) for place in now]
             x = np.array([z for z, _, _ in seen], np.int64)
-            for layer in self.nets[len(plane.earlier)][phase]:
+            for layer in self.net(f"{len(plane.earlier)}{phase}" + f"{min(level, 2)}" * self.alike):
                 x = layer(x)
             outputs = zip(x.tolist(), seen, strict=True)
-            mixtures = [Mixture(o, spread, base, plane.low, plane.high) for o, (_, spread, base) in outputs]
+            anchors = self.anchors(len(plane.earlier))
+            mixtures = [Mixture(o, spread, base, plane.low, plane.high, anchors) for o, (_, spread, base) in outputs]
             going = mixtures
             while going:
                 for mixture in going:
@@ -265,6 +286,21 @@ def features(plane: Plane, known: Pixels, phase: int, level: int, y: int, x: int
     z += [log(spread) - 16 * plane.depth, 16 * (base - middle) >> plane.depth, *logs]
     z += [16 * (level == 0), 16 * (level == 1)]
     return [clip(number, -192, 192) for number in z], spread, base
+
+
+def absolute(plane: Plane, known: Pixels, phase: int, level: int, y: int, x: int) -> tuple[list[int], int, int]:
+    """Features, spread and base of a pixel, for a model with anchors."""
+    rows, columns = len(known), len(known[0])
+
+    def at(pixels: Pixels, offset: tuple[int, int]) -> int:
+        row, column = y + offset[0], x + offset[1]
+        number = pixels[row][column] if 0 <= row < rows and 0 <= column < columns else 0
+        return max((number << 8) >> plane.depth, -255)
+
+    z = [at(known, offset) for offset in WIDE[phase]]
+    z += [at(other.pixels, offset) for other in plane.earlier for offset in AROUND]
+    z += [256 * y // rows - 128, 256 * x // columns - 128, 32 * min(level, 7)]
+    return z, 1 << (9 + max(plane.depth - 8, 0)), 0 if plane.earlier else 2 << plane.depth
 
 
 def colours(planes: list[Array]) -> list[Array]:
@@ -311,7 +347,7 @@ def decode(data: bytes, tensors: dict[str, Array]) -> tuple[Array, Array | None]
                 planes = Tile(tensors, payload[5:], *shape[:2], groups).decode()
                 x = np.clip(np.stack(colours(planes[:channels]) + planes[channels:], axis=2), 0, white)
             else:
-                raise NotImplementedError("graphics")
+                x = graphics(payload[5:], shape, depth)
             assert hashlib.blake2b(x.astype(kind).tobytes()).digest()[:4] == payload[1:5]
             samples[top:bottom, left:right] = x
     colour = np.minimum(samples[..., :channels] * (2 * error + 1), white)

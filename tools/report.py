@@ -33,6 +33,7 @@ from tools.run_history import Leg, last, series
 __all__ = ["Item", "Report", "inspect", "render"]
 
 SHOWN = 4  # pictures that are drawn with their bits; all count in the tables
+DRAWN = 0.01  # of a picture's bits: parts with less have no map of their own
 COLOURS = ("#0b62a8", "#c2410c", "#00785a", "#9c3587", "#7d5f00", "#5f6368")
 
 
@@ -106,7 +107,7 @@ def render(sources: Sources, report: Report | None) -> str:
         rates=[(n, s, [panel(s, m, large=not i) for i, m in enumerate(s.metrics)]) for n, s in sources.rates.items()],
         exact=sources.exact,
         planes=[(name, plane, _drawn(sources, name)) for name, plane in sources.planes.items()],
-        books=[(each, cells(each), [(p, patch_uri(p)) for p in each.patches]) for each in report.books] if report else [],
+        books=[(b, cells(b), [(p, patch_uri(p)) for p in b.patches]) for b in report.books] if report else [],
         maps=[_map(each, number < SHOWN) for number, each in enumerate(report.maps)] if report else [],
         model=report.model if report else None,
         bill=report.bill if report else None,
@@ -179,7 +180,7 @@ def _map(found: BitsMap, shown: bool) -> dict[str, Any]:
     if shown:
         photo_uri, width, height = photograph(found.image)
         described |= {"photo": photo_uri, "width": width, "height": height, "heat": heat("all", cells_, found)}
-        described["parts"] = [heat(title, bits, found) for title, bits in found.maps if bits.sum() > 0]
+        described["parts"] = [heat(title, bits, found) for title, bits in found.maps if bits.sum() > DRAWN * cells_.sum()]
     return described
 
 

@@ -122,8 +122,7 @@ def curves(found: Sequence[Series], legs: Sequence[Leg]) -> list[Chart]:
                 if after := next((p for p in path if p[0] >= start), None):
                     marks.append((*after, text))
             lines.append(Line(f"k{number % 6}", name, path, tuple(marks)))
-        unit = f", {each.unit}" if each.unit else ""
-        charts.append(chart(lines, title=each.title, x="steps", y=f"{each.title}{unit}", size=PANEL, log=False))
+        charts.append(chart(lines, title=each.title, x="steps", y=each.unit, size=PANEL, log=False))
     return charts
 
 

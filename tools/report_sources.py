@@ -1,7 +1,9 @@
 """What a report is made of: folders of runs, results of measurements, and models, found and read.
 
-    folder    metrics.jsonl (a training), results.json (a measurement; also one folder further down), a model or checkpoints
+    folder    metrics.jsonl of a training, results.json of a measurement (also one folder down), a model or checkpoints
     file      one of these
+
+Everything is checked here, since it may come from elsewhere: what is damaged is named, and nothing half is shown.
 """
 
 from __future__ import annotations
@@ -155,7 +157,8 @@ def _study(path: Path, document: dict[str, Any]) -> Study:
         )
         for each in document["codecs"]
     ]
-    keys = {f"{p['hash']}/{c['fingerprint']}": _name(c["name"]) for p in document["pictures"] for c in document["codecs"]}
+    pairs = [(picture, codec) for picture in document["pictures"] for codec in document["codecs"]]
+    keys = {f"{picture['hash']}/{codec['fingerprint']}": _name(codec["name"]) for picture, codec in pairs}
     points = [point for point in load(path) if point.key.rpartition("/")[0] in keys]
     if not points:
         raise ValueError("no points of the codecs and pictures that it names")
@@ -180,7 +183,8 @@ def _rate(comparison: dict[str, Any]) -> BDRate | str:
 def _exact(document: dict[str, Any]) -> dict[str, Any]:
     """Rows of the last summary of `measure lossless`; ValueError if it was not finished."""
     rows = [
-        {"label": str(row["label"]), "pictures": int(row["pictures"]), "bpsp": row["bpsp"], "ratios": dict(row["ratios"])}
+        {"label": str(row["label"]), "pictures": int(row["pictures"])}
+        | {"bpsp": row["bpsp"], "ratios": dict(row["ratios"])}
         for row in document.get("summary", ())
     ]
     if not rows:

@@ -145,7 +145,7 @@ def _points(key: str) -> Callable[[Record], Pairs]:
     def read(record: Record) -> Pairs:
         points = _inside(record, "validation").get("points")
         points = [p for p in points if isinstance(p, dict)] if isinstance(points, list) else []
-        return [(f"at {p.get('quality')}", p.get(key)) for p in points]
+        return [(f"quality {p.get('quality')}", p.get(key)) for p in points]
 
     return read
 
@@ -169,10 +169,10 @@ def _inside(record: Record, key: str) -> Record:
 
 _KINDS: tuple[tuple[str, str, Callable[[Record], Pairs]], ...] = (
     ("Loss in training", "", _one("loss", "loss")),
-    ("Validation, bits per subpixel", "bpsp", _bits),
-    ("Validation, bits per pixel by quality", "bpp", _points("bpp")),
-    ("Validation, PSNR by quality", "dB", _points("psnr")),
-    ("Bits per subpixel in training, by level", "bpsp", _levels),
+    ("Bits per subpixel on validation pictures", "bits", _bits),
+    ("Bits per pixel on validation pictures", "bits", _points("bpp")),
+    ("PSNR on validation pictures", "dB", _points("psnr")),
+    ("Bits per subpixel in training, by level", "bits", _levels),
     ("Perplexity of the hyper-latent", "codewords", _groups("perplexity")),
     ("Dead codewords of the hyper-latent", "codewords", _groups("dead")),
     ("Learning rate", "", _one("learning_rate", "rate")),

@@ -1,0 +1,105 @@
+"""training/choice.py: a set gets the model with which it is shortest, the model counted; few pictures get none."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from codec.archive import Archive
+from codec.errors import UnsupportedInput
+from codec.model import unpack_model
+from codec.packing import Item, pack_archive
+from codec.picture import Image
+from tests.checks import frozen_lossless_model
+from tests.pictures import samples
+from training import choice as module
+from training.choice import choose
+
+
+def glyphs(count: int, bands: int = 1, depth: int = 8) -> list[Image]:
+    """Pictures (8, 8, bands) that are noise to a general model, and nearly nothing to one of their own."""
+    kinds = [samples("noise", (8, 8, bands), depth, seed) for seed in range(2)]
+    return [Image.of(kinds[number % 2]) for number in range(count)]
+
+
+@pytest.fixture(autouse=True)
+def general(monkeypatch):
+    """The general model is a tiny one."""
+    monkeypatch.setattr(module, "load_model", lambda name: frozen_lossless_model())
+
+
+def archive(images: list[Image], own: bytes | None) -> bytes:
+    model = unpack_model(own) if own else frozen_lossless_model()
+    return pack_archive([Item(str(n), image) for n, image in enumerate(images)], model, embed=own)
+
+
+def test_few_pictures_get_no_model():
+    assert choose(iter(glyphs(2)), 0.01, widths=[2]) is None
+
+
+def test_many_pictures_that_are_alike_get_one_that_pays():
+    images, told = glyphs(1500), []
+    own = choose(iter(images), 0.08, widths=[4], progress=lambda *numbers: told.append(numbers))
+    assert own is not None
+    data = archive(images, own)
+    assert len(data) < len(archive(images, None))
+    opened = Archive(data)
+    np.testing.assert_array_equal(opened[1499], images[1499].colour[..., 0])
+    assert told == sorted(told)
+    assert told[-1][0] <= told[-1][1]
+
+
+def test_what_is_chosen_is_the_least_total(monkeypatch):
+    tried = iter([module.Candidate(b"x" * 300, 250.0), module.Candidate(b"x" * 100, 350.0)])
+    monkeypatch.setattr(module, "_bytes_of", lambda *_: 500.0)
+    monkeypatch.setattr(module, "train_style", lambda model, *_, **__: model)
+    monkeypatch.setattr(module, "_finest", lambda *_: next(tried))
+    assert choose(glyphs(1), 1, widths=[2]) == b"x" * 100
+    tried = iter([module.Candidate(b"x" * 300, 250.0), module.Candidate(b"x" * 200, 301.0)])
+    assert choose(glyphs(1), 1, widths=[2]) is None
+
+
+def test_coarser_weights_are_taken_as_long_as_they_pay(monkeypatch):
+    sizes = {2: 100, 3: 80, 4: 60, 5: 50}
+    monkeypatch.setattr(module, "lossless_model", lambda state, coarser, name: bytes(sizes[coarser]))
+    monkeypatch.setattr(module, "unpack_model", len)
+    monkeypatch.setattr(module, "residual", lambda size: size)
+    costs = {100: 900.0, 80: 901.0, 60: 930.0}
+    best = module._finest(module.Style([[0]], 1), costs.__getitem__)
+    assert (len(best.data), best.total) == (80, 981.0)
+
+
+def test_an_interrupt_keeps_what_is_trained():
+    asked = []
+
+    def stop() -> bool:
+        asked.append(1)
+        return len(asked) > 60
+
+    own = choose(glyphs(1500), 60, widths=[4, 8, 16], stop=stop)
+    assert own is None or unpack_model(own).name == "style"
+    assert len(asked) < 70  # it has not gone on with the other widths
+
+
+def test_it_learns_from_other_pictures_of_the_same_look(monkeypatch):
+    seen = []
+    monkeypatch.setattr(module, "train_style", lambda model, planes, *_, **__: seen.append(planes) or model)
+    others = [*glyphs(5), Image(np.zeros((9, 9, 1), np.uint8))]
+    choose(glyphs(3), 1, train_on=iter(others), widths=[2])
+    assert [plane.shape for plane in seen[0]] == [(5, 8, 8)]
+    with pytest.raises(UnsupportedInput, match=r"like most of those to pack: 8 x 8, 3 channel\(s\) of 8 bits"):
+        choose(glyphs(3, 3), 1, train_on=others)
+
+
+def test_pictures_that_cannot_stand_side_by_side_are_nothing_to_train_on():
+    with pytest.raises(UnsupportedInput, match="nothing to train on"):
+        choose([Image(np.zeros((200, 200, 1), np.uint8)), Image(np.zeros((2, 2, 1), np.uint8), icc=b"x")], 1)
+
+
+@pytest.mark.parametrize("error", [0, 2])
+def test_near_lossless_sets_are_trained_as_they_are_coded(monkeypatch, error):
+    seen = []
+    monkeypatch.setattr(module, "train_style", lambda model, planes, *_, **__: seen.append(planes) or model)
+    choose(glyphs(3), 1, max_error=error, widths=[2])
+    expected = (glyphs(1)[0].colour.astype(int) + error) // (2 * error + 1)
+    np.testing.assert_array_equal(seen[0][0][0], expected[..., 0])
