@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["extract", "list_", "pack", "unpack"]
 
 ARRAY = ".npy"
+SURE = 1.2  # how much longer a set has to be without a model of its own for that not to be tried
 
 _HELP = {"help_option_names": ["-h", "--help"]}
 _archive = click.argument("archive", type=click.Path(exists=True, dir_okay=False), metavar="SET.ega")
@@ -50,6 +51,7 @@ _threads = click.option("-T", "--threads", type=click.IntRange(min=0), default=0
 @click.option("--max-error", type=click.IntRange(min=1), metavar="N", help="No sample of colour is more than N off.")
 @click.option("--append", is_flag=True, help="Add to the archive, which keeps what it holds, byte for byte.")
 @click.option("--bill", "billed", is_flag=True, help="Say what PNG, WebP and xz need.  [with --train always]")
+@click.option("--verify/--no-verify", default=True, show_default=True, help="Decode before writing, and compare.")
 @_threads
 @_force
 @_json
@@ -65,6 +67,7 @@ def pack(
     max_error: int | None,
     append: bool,
     billed: bool,
+    verify: bool,
     threads: int,
     force: bool,
     as_json: bool,
@@ -93,13 +96,13 @@ def pack(
     after = Archive(read_bytes(output)) if append else None
     lossy = None if quality is None else load_model(model or "photo")
     general = load_model("lossless" if model is None or lossy else model)
-    own, chosen = None, lossy or general
+    own, total, without, chosen = None, 0.0, 0.0, lossy or general
     if after:
         own = after.embedded
         if lossy or not model:
             chosen = unpack_model(own) if own else find_model(after.header.model_id)
     elif train:
-        own = _trained(items, Collection(train_on) if train_on else None, minutes, error)
+        own, total, without = _trained(items, Collection(train_on) if train_on else None, minutes, error)
     elif embed:
         own = _model_file(chosen, model)
 
@@ -117,35 +120,37 @@ def pack(
             return pack_archive(items, by, embed=own, progress=progress, **common)
 
     data = packed(own)
-    if train:
-        without = packed(None) if own else data
-        if len(without) <= len(data):  # what was chosen by an estimate is checked by the bytes
-            data, own = without, None
+    if own and train and without < SURE * total:  # it was chosen by an estimate; the bytes have the last word
+        other = packed(None)
+        own, data, without = (None, other, len(other)) if len(other) <= len(data) else (own, data, len(other))
+    if verify:
+        with batch.progress("verifying") as progress:
+            Archive(data, model=None if own else chosen).verify(threads, progress)
     write_bytes(output, data, force=force or append)
-    record = _record(output, data)
+    record = _record(output, data) | {"verified": verify}
     line = f"{batch.shown(output)}: {record['items']:,} pictures, {len(data):,} bytes, "
     line += f"{record['bits_per_sample']:.3f} bits a sample"
     if own:
         line += f" ({record['model_bytes']:,} bytes are the model, {record['model_bits_per_sample']:.3f} bits a sample)"
     if train:
-        record["without_training"] = len(without)
-        line += f"\n  without a model of its own: {len(without):,} bytes"
+        record["without"] = round(without) if own else len(data)
+        line += f"\n  without a model of its own: about {record['without']:,} bytes"
     if train or billed:
         from codec.bill import bill
 
         found = bill(items)
         record["bill"] = found._asdict()
-        about = "" if found.exact else "about "
         webp = "-" if found.webp is None else f"{found.webp:,}"
-        line += (
-            f"\n  the same pictures as PNG: {about}{found.png:,}, WebP: {about}{webp}, xz: {about}{found.xz:,} bytes"
-        )
+        line += f"\n  the same pictures{'' if found.exact else ', estimated'}: PNG {found.png:,} bytes, "
+        line += f"WebP {webp}, xz of their samples {found.xz:,}"
     record["seconds"] = time.perf_counter() - start
     click.echo(json.dumps(record) if as_json else f"{line}\n  {record['seconds']:.2f} s")
 
 
-def _trained(items: Sequence[Item], others: Sequence[Item] | None, minutes: float, error: int) -> bytes | None:
-    """The model file that makes the pictures shortest, or None if that is the general one."""
+def _trained(
+    items: Sequence[Item], others: Sequence[Item] | None, minutes: float, error: int
+) -> tuple[bytes | None, float, float]:
+    """The model file that makes the pictures shortest, or None if that is the general one; see `training.choice`."""
     try:
         choice, training = import_module("training.choice"), import_module("training.cli")
     except ModuleNotFoundError as missing:
@@ -154,8 +159,10 @@ def _trained(items: Sequence[Item], others: Sequence[Item] | None, minutes: floa
     with batch.progress("training") as progress, training.stopping() as stop:
         mine = (item.image for item in items)
         source = (item.image for item in others) if others is not None else None
-        own: bytes | None = choice.choose(mine, minutes, train_on=source, max_error=error, stop=stop, progress=progress)
-    return own
+        found: tuple[bytes | None, float, float] = choice.choose(
+            mine, minutes, train_on=source, max_error=error, stop=stop, progress=progress
+        )
+    return found
 
 
 def _model_file(model: Model, path: str | None) -> bytes:

@@ -1,6 +1,6 @@
 """Pictures that are no photos, lossless: screenshots, drawings, charts, scans of text, pixel art, alpha planes.
 
-    u8 kind     0 stored: the samples      1 residuals (medians.py)      2 patterns (patterns.py)
+    u8 kind     0 stored: the samples   1 residuals (medians.py)   2 patterns (patterns.py)   3 residuals from means
     message     size of the palette and the palette (2), pixels: in wavefronts over tiles of at most 512 x 512
 
 The encoder tries what may win and keeps the shortest.
@@ -26,10 +26,11 @@ Ints = NDArray[np.integer[Any]]
 
 TILE = 512  # rows and columns of a tile, at most
 LARGEST_SIDE = 1 << 12
-_STORED, _RESIDUALS, _PATTERNS = 0, 1, 2
+_STORED, _MEDIANS, _PATTERNS, _MEANS = 0, 1, 2, 3
 _ORDER = ([0], [0, 1], [1, 0, 2], [1, 0, 2, 3])  # channels as they are coded: green comes first
 _PALETTE_BITS = 6  # the size of a palette is two digits of so many bits
 _MANY = 2048  # colours beyond which one has to come often to be worth an entry of the palette
+_MISSING = 0.05  # share of colours, counted where they come, without an entry: beyond it, none at all may be better
 _BUSY, _FULL = 0.2, 0.8  # share of pixels that equal no neighbour: where residuals may win, and where they do
 
 
@@ -79,18 +80,9 @@ def pack_graphics(x: Ints, bit_depth: int | None = None) -> bytes:
         plane = (plane << depth) | x[..., channel]
     tiles = _tiles(x.shape)
     colours = _cut(plane, tiles)
-    lonely = _lonely(colours.reshape(tiles))
-    share = len(lonely) / colours.size
-    tries: list[I64 | None] = []
-    if share < _FULL or _repeats(plane):
-        palette = _palette(lonely, colours.size, depth * x.shape[2])
-        tries.append(palette)
-        if x.shape[2] == 1 and len(palette) > 16:
-            tries.append(palette[:0])
-    if share > _BUSY:
-        tries.append(None)
+    tries = _tries(plane, _lonely(colours.reshape(tiles)), x[..., 0])
     stored = bytes([_STORED]) + x.astype(x.dtype.newbyteorder("<")).tobytes()
-    return min([stored, *(_pack(colours, tiles, x.shape[2], depth, palette) for palette in tries)], key=len)
+    return min([stored, *(_pack(colours, tiles, x.shape[2], depth, *each) for each in tries)], key=len)
 
 
 def unpack_graphics(
@@ -99,8 +91,8 @@ def unpack_graphics(
     """The twin of `pack_graphics`; `CorruptStream` if the bytes cannot be such a picture."""
     dtype = np.dtype(dtype)
     depth = _check(shape, dtype, bit_depth)
-    if not data or data[0] > _PATTERNS:
-        raise CorruptStream(f"graphics of kind {data[0] if data else 'missing'}, expected 0, 1 or 2")
+    if not data or data[0] > _MEANS:
+        raise CorruptStream(f"graphics of kind {data[0] if data else 'missing'}, expected 0 .. 3")
     if data[0] == _STORED:
         if len(data) - 1 != math.prod(shape) * dtype.itemsize:
             raise CorruptStream(f"stored graphics of {len(data) - 1} bytes, expected those of {shape} {dtype}")
@@ -109,7 +101,7 @@ def unpack_graphics(
             raise CorruptStream(f"stored graphics hold samples beyond {depth} bits")
         return x
     tiles, reader = _tiles(shape), _Reader(data[1:])
-    residuals = Residuals(reader, shape[2], depth)
+    residuals = Residuals(reader, shape[2], depth, data[0] == _MEANS)
     palette = None
     if data[0] == _PATTERNS:
         high, low = reader.code(_digits(2), None)
@@ -132,14 +124,16 @@ def looks_like_graphics(x: Ints) -> bool:
     return bool(repeated.mean() > 0.5) or len(np.unique(sample, axis=0)) <= (64 if x.shape[2] == 1 else 256)
 
 
-def _pack(colours: I64, tiles: tuple[int, int, int], channels: int, depth: int, palette: I64 | None) -> bytes:
+def _pack(
+    colours: I64, tiles: tuple[int, int, int], channels: int, depth: int, kind: int, palette: I64 | None
+) -> bytes:
     writer = _Writer()
-    residuals = Residuals(writer, channels, depth)
+    residuals = Residuals(writer, channels, depth, kind == _MEANS)
     if palette is not None:
         writer.code(_digits(2), np.array(divmod(len(palette), 1 << _PALETTE_BITS)))
         _code_palette(residuals, len(palette), palette)
     code_pixels(writer, residuals, palette, tiles, colours)
-    return bytes([_RESIDUALS if palette is None else _PATTERNS]) + writer.getvalue()
+    return bytes([kind]) + writer.getvalue()
 
 
 def _code_palette(residuals: Residuals, size: int, palette: I64 | None) -> I64:
@@ -202,11 +196,36 @@ def _repeats(plane: I64) -> bool:
     return len(np.unique(here)) < here.size / 2
 
 
-def _palette(lonely: I64, pixels: int, bits: int) -> I64:
-    """Colours that are worth an entry: those that come often, as many as there is time for."""
+def _tries(plane: I64, lonely: I64, first: Ints) -> list[tuple[int, I64 | None]]:
+    """Kinds and palettes worth trying."""
+    share = len(lonely) / plane.size
+    tries: list[tuple[int, I64 | None]] = []
+    if share < _FULL or _repeats(plane):
+        palette = _palette(lonely, plane.size)
+        tries.append((_PATTERNS, palette))
+        grey = len(palette) > 16 and palette[-1] < 1 << 16
+        if grey or np.isin(lonely, palette, invert=True).mean() > _MISSING:
+            tries.append((_PATTERNS, palette[:0]))
+    if share > _BUSY:
+        tries.append((_MEANS if _is_noisy(first) else _MEDIANS, None))
+    return tries
+
+
+def _is_noisy(plane: Ints) -> bool:
+    """Whether a mean of neighbours foretells a plane (H, W) better than the median does."""
+    here, w, n, nw = (
+        part.astype(np.int64) for part in (plane[1:, 1:], plane[1:, :-1], plane[:-1, 1:], plane[:-1, :-1])
+    )
+    median = np.clip(w + n - nw, np.minimum(w, n), np.maximum(w, n))
+    return bool(np.log2(1 + abs(2 * here - w - n)).sum() < np.log2(1 + abs(2 * here - 2 * median)).sum())
+
+
+def _palette(lonely: I64, pixels: int) -> I64:
+    """Colours that are worth an entry: those that come often, as many as there is time for; all of 256 or fewer."""
     colours, counts = np.unique(lonely, return_counts=True)
-    size = min((1 << 2 * _PALETTE_BITS) - 1, INDEX_BUDGET * pixels // max(1, len(lonely)) - 1)
-    if len(colours) > 256:
+    size = len(colours)
+    if size > 256:
+        size = min((1 << 2 * _PALETTE_BITS) - 1, INDEX_BUDGET // 4 * pixels // len(lonely) - 1)
         often = counts > (1 if (counts > 1).sum() <= _MANY else 7)
         colours, counts = colours[often], counts[often]
     return np.sort(colours[np.argsort(-counts, kind="stable")[: max(0, size)]])

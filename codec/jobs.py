@@ -1,14 +1,24 @@
-"""Work that falls into parts: over how many threads, in what shares, and with the results in order."""
+"""Work that falls into parts: over how many threads or processes, in what shares, and with the results in order.
+
+Threads do for work that spends its time in few, long numpy calls. Thousands of short ones keep handing Python's lock to
+each other, and two threads are no faster than one (measured); such work is forked where that is safe.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
-from collections.abc import Callable, Iterator
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
-__all__ = ["Progress", "in_order", "shares", "workers"]
+from codec import errors
+
+__all__ = ["Progress", "cores", "in_order", "in_processes", "shares", "workers"]
 
 Progress = Callable[[int, int], None]  # parts done, parts
 
@@ -51,3 +61,85 @@ def in_order(jobs: Iterator[tuple[Any, Callable[[], Any]]], threads: int, count:
         finally:
             for _, future in waiting:
                 future.cancel()
+
+
+def in_processes(jobs: Sequence[Callable[[], bytes]], threads: int) -> Iterator[bytes]:
+    """Run jobs in processes of their own, at most `threads`, and give their results in order.
+
+    Where forking is not safe (not on Linux, or in a program that has threads) they run in threads, and with one worker
+    right here. A process that has a result ready waits until it is taken, so few are in memory at a time.
+
+    Raises
+    ------
+    CodecError, MemoryError
+        As the job raised it.
+    RuntimeError
+        The job raised something else, or its process died.
+    """
+    most = workers(threads, len(jobs))
+    if most == 1 or not _forkable():
+        yield from (result for _, result in in_order(((None, job) for job in jobs), most, len(jobs)))
+        return
+    sys.stdout.flush()
+    sys.stderr.flush()
+    children: list[tuple[int, BinaryIO]] = []
+    try:
+        for number in range(most):
+            children.append(_forked(jobs[number::most], [pipe for _, pipe in children]))
+        for number in range(len(jobs)):
+            yield _received(children[number % most][1])
+    finally:
+        for process, pipe in children:
+            pipe.close()
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+            os.waitpid(process, 0)
+
+
+def _forkable() -> bool:
+    """Whether this process can be forked: on Linux, as long as it has one thread."""
+    return sys.platform == "linux" and len(list(Path("/proc/self/task").iterdir())) == 1
+
+
+def _forked(jobs: Sequence[Callable[[], bytes]], others: Sequence[BinaryIO]) -> tuple[int, BinaryIO]:
+    """A process that does the jobs one by one: its number, and the pipe that its results come from."""
+    source, sink = os.pipe()
+    process = os.fork()
+    if process:
+        os.close(sink)
+        return process, os.fdopen(source, "rb")
+    try:  # the child; it must not return
+        os.close(source)
+        for pipe in others:
+            pipe.close()
+        with os.fdopen(sink, "wb") as out:
+            for job in jobs:
+                status, data = 0, b""
+                try:
+                    data = job()
+                except Exception as error:
+                    status, data = 1, f"{type(error).__name__}\0{error}".encode()
+                out.write(bytes([status]) + len(data).to_bytes(8, "little") + data)
+                out.flush()
+                if status:
+                    break
+    finally:
+        os._exit(0)
+
+
+def _received(pipe: BinaryIO) -> bytes:
+    """The next result of a process."""
+    head = pipe.read(9)
+    length = int.from_bytes(head[1:], "little")
+    data = pipe.read(length) if len(head) == 9 else b""
+    if len(head) < 9 or len(data) < length:
+        raise RuntimeError("a worker process died, perhaps for want of memory; fewer threads (-T 1) need less")
+    if head[0] == 0:
+        return data
+    name, _, message = data.decode().partition("\0")
+    kind = getattr(errors, name, None)
+    if kind is not None and issubclass(kind, errors.CodecError):
+        raise kind(message)
+    if name == "MemoryError":
+        raise MemoryError(message)
+    raise RuntimeError(f"a worker process failed: {name}: {message}")

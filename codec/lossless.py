@@ -22,7 +22,7 @@ from codec.container import Chunk, Header, Kind, pack, unpack
 from codec.digest import digest
 from codec.errors import CorruptStream, Desync, ModelMismatch, UnsupportedInput, UnsupportedVersion
 from codec.graphics import looks_like_graphics
-from codec.jobs import Progress, in_order, shares
+from codec.jobs import Progress, in_processes, shares
 from codec.limits import DEFAULT, Limits
 from codec.model import Model, find_model
 from codec.picture import Image
@@ -52,6 +52,10 @@ class Box(NamedTuple):
     bottom: int
     left: int
     right: int
+
+    def size(self, scale: int = 1) -> tuple[int, int]:
+        """Rows and columns, of every `scale`-th one."""
+        return -(-(self.bottom - self.top) // scale), -(-(self.right - self.left) // scale)
 
 
 def encode(
@@ -93,9 +97,9 @@ def encode(
     side = GRAPHICS_SIDE if drawn else PHOTO_SIDE
     plan = Plan(image.channels, image.alpha is not None, image.bit_depth, max_error, side)
     boxes = _boxes(image.height, image.width, side)
-    jobs = ((box, partial(_encode_box, built, plan, image, box, effort)) for box in boxes)
+    jobs = [partial(_encode_box, built, plan, image, box, effort) for box in boxes]
     tiles, restored = list[bytes](), np.empty_like(image.colour) if max_error else image.colour
-    for done, (box, tile) in enumerate(in_order(jobs, threads, len(boxes)), 1):
+    for done, (box, tile) in enumerate(zip(boxes, in_processes(jobs, threads), strict=True), 1):
         tiles.append(tile)
         if max_error:
             window = (slice(box.top, box.bottom), slice(box.left, box.right))
@@ -151,18 +155,21 @@ def decode(
     built = _networks(header, model, tiles)
     skip = PREVIEW if preview else 0
     scale = 1 << skip
-    jobs = [
-        (box, partial(decode_tile, built, plan, tile, (box.bottom - box.top, box.right - box.left), skip))
+    wanted = [
+        (box, tile)
         for box, tile in zip(boxes, tiles, strict=True)
         if box.top < part.y + part.height and box.bottom > part.y
         if box.left < part.x + part.width and box.right > part.x
     ]
-    outer = Box(*(jobs[0][0][0], jobs[-1][0][1], jobs[0][0][2], jobs[-1][0][3]))  # of the tiles that are wanted
-    rows, columns = -(-(outer.bottom - outer.top) // scale), -(-(outer.right - outer.left) // scale)
-    samples = np.empty((rows, columns, plan.channels + plan.alpha), plan.kind)
-    for done, (box, tile_samples) in enumerate(in_order(iter(jobs), threads, len(jobs)), 1):
+    first, last = wanted[0][0], wanted[-1][0]
+    outer = Box(first.top, last.bottom, first.left, last.right)
+    samples = np.empty((*outer.size(scale), plan.channels + plan.alpha), plan.kind)
+    jobs = [partial(_decode_box, built, plan, tile, box, skip) for box, tile in wanted]
+    for done, ((box, _), data) in enumerate(zip(wanted, in_processes(jobs, threads), strict=True), 1):
+        height, width = box.size(scale)
         top, left = (box.top - outer.top) // scale, (box.left - outer.left) // scale
-        samples[top : top + len(tile_samples), left : left + tile_samples.shape[1]] = tile_samples
+        tile_samples = np.frombuffer(data, plan.kind).reshape(height, width, samples.shape[2])
+        samples[top : top + height, left : left + width] = tile_samples
         if progress:
             progress(done, len(jobs))
     y, x = (part.y - outer.top) // scale, (part.x - outer.left) // scale
@@ -187,6 +194,10 @@ def check_crop(crop: Crop, width: int, height: int) -> None:
 def _encode_box(built: Residual, plan: Plan, image: Image, box: Box, effort: int) -> bytes:
     window = (slice(box.top, box.bottom), slice(box.left, box.right))
     return encode_tile(built, plan, image.colour[window], None if image.alpha is None else image.alpha[window], effort)
+
+
+def _decode_box(built: Residual | None, plan: Plan, payload: bytes, box: Box, skip: int) -> bytes:
+    return np.ascontiguousarray(decode_tile(built, plan, payload, box.size(), skip)).tobytes()
 
 
 def _boxes(height: int, width: int, side: int) -> list[Box]:

@@ -1,10 +1,11 @@
-"""Colours as differences from the median prediction of JPEG-LS (LOCO-I), under counts that adapt.
+"""Colours as differences from the median prediction of JPEG-LS (LOCO-I), or from a mean, under counts that adapt.
 
-    prediction = median(W, N, W + N - NW) in each channel;  the second and third of three channels or more take the
-    difference of the first along: grey stays grey
+    median    median(W, N, W + N - NW) in each channel
+    mean      (4 W + 4 N + 2 NW + 2 NE + WW + NN + NNE + 7) / 15: for noise
 
-A difference is a token and raw bits, as in JPEG XL; tokens are counted by channel, by how much the neighbours differ,
-and by the token of the channel before. A colour is an integer: the first channel in its highest bits.
+The second and third of three channels or more take the difference of the first along: grey stays grey. A difference is a
+token and raw bits, as in JPEG XL; tokens are counted by channel, by how much the neighbours differ, and by the token of
+the channel before. A colour is an integer: the first channel in its highest bits.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ I64 = NDArray[np.int64]
 Ints = NDArray[np.integer[Any]]
 
 OUTSIDE = -1  # the colour beyond the borders
+_MEAN = np.array([4, 4, 2, 2, 1, 1, 1])[:, None, None]
 FULL = 120_000  # counts of a context are halved beyond this sum
 _COUNT = 60  # of one token
 _EXACT = 8  # numbers below have a token of their own; above, two tokens for each power of two
@@ -48,8 +50,8 @@ def tables(weights: I64) -> I64:
 class Residuals:
     """The counts, and both sides of the code under them."""
 
-    def __init__(self, coder: Coder, channels: int, depth: int) -> None:
-        self._coder, self._channels, self._depth = coder, channels, depth
+    def __init__(self, coder: Coder, channels: int, depth: int, means: bool = False) -> None:
+        self._coder, self._channels, self._depth, self._means = coder, channels, depth, means
         self._shifts = depth * np.arange(channels - 1, -1, -1)[:, None]
         self._mask = (1 << depth) - 1
         self._count = _TOKENS[self._mask] + 1  # of tokens
@@ -62,20 +64,22 @@ class Residuals:
 
         Parameters
         ----------
-        near : (4, n) colours W, N, NW, NE, or `OUTSIDE`
+        near : (4, n) colours W, N, NW, NE, or `OUTSIDE`; for means (7, n) with WW, NN, NNE
         colours : (n,); None for a decoder
 
         Returns
         -------
         (n,) colours
         """
-        west, north, nw, ne = near
-        north = np.where(north == OUTSIDE, west, north)
-        west = np.where(west == OUTSIDE, north, west)
-        around = np.stack([west, north, np.where(nw == OUTSIDE, north, nw), np.where(ne == OUTSIDE, north, ne)])
+        north = np.where(near[1] == OUTSIDE, near[0], near[1])
+        around = np.where(near == OUTSIDE, north, near)
         around[around == OUTSIDE] = 0
-        w, n, nw, ne = (around[:, None] >> self._shifts) & self._mask  # (channels, n)
-        told = np.clip(w + n - nw, np.minimum(w, n), np.maximum(w, n))
+        samples = (around[:, None] >> self._shifts) & self._mask  # (4 or 7, channels, n)
+        w, n, nw, ne = samples[:4]
+        if self._means:
+            told = ((samples * _MEAN).sum(axis=0) + 7) // 15
+        else:
+            told = np.clip(w + n - nw, np.minimum(w, n), np.maximum(w, n))
         active = (np.abs(w - nw) + np.abs(n - nw) + np.abs(n - ne)).sum(axis=0)
         level = _TOKENS[np.minimum(active, len(_TOKENS) - 1)]
         steps = None if colours is None else ((colours >> self._shifts) & self._mask) - told

@@ -37,7 +37,7 @@ SURE = 15  # the highest state of a slot; a state counts how often it was right 
 DOUBT = 4  # up to this state a slot that was wrong takes the new colour
 CHOICES = 12  # candidates after the first, and "none of them"
 CONTEXT_COLOURS = 256  # hashed colours of W, and of N, under which palette indices are counted
-INDEX_BUDGET = 64  # table entries of palette indices that a picture may need per pixel, so that decoding ends in time
+INDEX_BUDGET = 256  # table entries of palette indices that a picture may need per pixel, so that decoding ends in time
 _GOLDEN = 0x9E3779B97F4A7C15
 _MULTIPLIERS = np.array([pow(_GOLDEN, i + 1, 1 << 64) for i in range(len(NEAR))], np.uint64)[:, None]
 _FILLED = np.tile(np.repeat([0] + [1] * SURE, 2), ORDERS)  # whether a slot has a colour, by order, state, agreement
@@ -76,7 +76,7 @@ def code_pixels(
     code = residuals.code_colours
     if palette is not None:
         code = _Model(coder, residuals, palette, count * height * width).code
-    neighbours = NEAR if palette is not None else NEAR[:4]
+    neighbours = NEAR if palette is not None else NEAR[:7]
     recent = [np.full((count, height + 2), OUTSIDE, np.int64) for _ in range(STEPS)]
     for t in range(width + 2 * (height - 1)):
         first, last = max(0, (t - width + 2) // 2), min(height - 1, t // 2)

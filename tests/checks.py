@@ -169,7 +169,7 @@ def frozen_lossless_model() -> Model:
 
 @functools.cache
 def style_model(planes: int = 1, anchors: int = 2, width: int = 3) -> bytes:
-    """The file of a tiny model with anchors, of random weights: what an archive may hold."""
+    """The file of a tiny model of random weights, to which its anchors are likely: 0 and 99 in the first plane."""
     rng, tensors = np.random.default_rng(planes), {"anchors": np.arange(planes * anchors) * 99 % 256}
     for plane, phase, level in np.ndindex(planes, 3, residual.STYLE_LEVELS):
         sizes = lattice.wide_columns(plane, phase), width, OUTPUTS + anchors
@@ -178,5 +178,6 @@ def style_model(planes: int = 1, anchors: int = 2, width: int = 3) -> bytes:
             tensors[f"{unit}.weight.0"] = rng.integers(-20, 21, (outputs, 1, 1, size))
             tensors[f"{unit}.bias"] = rng.integers(-500, 501, outputs)
             tensors[f"{unit}.shift"] = np.full(outputs, 5)
+        tensors[f"{unit}.bias"][OUTPUTS:] += 200 << 5
     digest = residual.self_test(residual.build(tensors))
     return pack_model({"structure": residual.STRUCTURE, "self_test": digest, "name": "style"}, tensors)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -34,14 +36,20 @@ def archive(images: list[Image], own: bytes | None) -> bytes:
 
 
 def test_few_pictures_get_no_model():
-    assert choose(iter(glyphs(2)), 0.01, widths=[2]) is None
+    found = choose(iter(glyphs(2)), 0.01, widths=[2])
+    assert found.model is None
+    assert found.total == found.without
 
 
 def test_many_pictures_that_are_alike_get_one_that_pays():
-    images, told = glyphs(1500), []
-    own = choose(iter(images), 0.08, widths=[4], progress=lambda *numbers: told.append(numbers))
+    images, told, steps = glyphs(1500), [], itertools.count()
+    own, total, without = choose(
+        iter(images), 60, widths=[4], stop=lambda: next(steps) > 250, progress=lambda *numbers: told.append(numbers)
+    )
     assert own is not None
     data = archive(images, own)
+    assert total < without
+    assert total == pytest.approx(len(data), rel=0.2)
     assert len(data) < len(archive(images, None))
     opened = Archive(data)
     np.testing.assert_array_equal(opened[1499], images[1499].colour[..., 0])
@@ -54,9 +62,9 @@ def test_what_is_chosen_is_the_least_total(monkeypatch):
     monkeypatch.setattr(module, "_bytes_of", lambda *_: 500.0)
     monkeypatch.setattr(module, "train_style", lambda model, *_, **__: model)
     monkeypatch.setattr(module, "_finest", lambda *_: next(tried))
-    assert choose(glyphs(1), 1, widths=[2]) == b"x" * 100
+    assert choose(glyphs(1), 1, widths=[2]) == (b"x" * 100, 450.0, 500.0)
     tried = iter([module.Candidate(b"x" * 300, 250.0), module.Candidate(b"x" * 200, 301.0)])
-    assert choose(glyphs(1), 1, widths=[2]) is None
+    assert choose(glyphs(1), 1, widths=[2]) == (None, 500.0, 500.0)
 
 
 def test_coarser_weights_are_taken_as_long_as_they_pay(monkeypatch):
@@ -76,7 +84,7 @@ def test_an_interrupt_keeps_what_is_trained():
         asked.append(1)
         return len(asked) > 60
 
-    own = choose(glyphs(1500), 60, widths=[4, 8, 16], stop=stop)
+    own = choose(glyphs(1500), 60, widths=[4, 8, 16], stop=stop).model
     assert own is None or unpack_model(own).name == "style"
     assert len(asked) < 70  # it has not gone on with the other widths
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from codec import graphics
 from codec.errors import CodecError, CorruptStream
 from codec.graphics import TILE, looks_like_graphics, pack_graphics, unpack_graphics
 from tests.pictures import picture
@@ -37,7 +38,7 @@ def drawing(kind: str, shape: tuple[int, int, int], dtype: type, seed: int) -> n
     return x.astype(dtype)
 
 
-def screenshot(height: int = 300, width: int = 400) -> np.ndarray:
+def screenshot(height: int = 160, width: int = 260) -> np.ndarray:
     """A window: bars, borders, lines of "text" made of a few soft-edged glyphs."""
     rng = np.random.default_rng(5)
     x = np.full((height, width, 3), 250, np.uint8)
@@ -71,10 +72,12 @@ def test_any_picture_comes_back(kind, shape, dtype, seed):
     check_comes_back(drawing(kind, shape, dtype, seed))
 
 
-@pytest.mark.parametrize(("height", "width"), [(TILE + 1, 3), (2, TILE + 1), (1, 2 * TILE), (TILE + 3, TILE + 2)])
-@pytest.mark.parametrize("kind", ["blocks", "few colours"])
-def test_pictures_of_several_tiles_come_back(height, width, kind):
-    check_comes_back(drawing(kind, (height, width, 1), np.uint8, 1))
+@pytest.mark.parametrize("kind", ["blocks", "few colours", "noise"])
+def test_pictures_of_several_tiles_come_back(kind, monkeypatch):
+    check_comes_back(drawing(kind, (2, TILE + 1, 1), np.uint8, 1))
+    monkeypatch.setattr(graphics, "TILE", 16)
+    for height, width in ((17, 3), (2, 33), (35, 34), (48, 16)):
+        check_comes_back(drawing(kind, (height, width, 3), np.uint8, 1))
 
 
 @pytest.mark.parametrize("bits", [1, 4, 10, 12])
@@ -95,6 +98,13 @@ def test_a_screenshot_is_smaller_than_its_png():
     Image.fromarray(x).quantize(256).save(png, "PNG", optimize=True)
     assert np.array_equal(np.asarray(Image.open(png).convert("RGB")), x)
     assert len(check_comes_back(x)) <= 0.9 * len(png.getvalue())
+
+
+def test_noise_is_foretold_by_means():
+    x = np.clip(np.random.default_rng(1).normal(128, 3, (60, 60, 1)).round(), 0, 255).astype(np.uint8)
+    data = check_comes_back(x)
+    assert data[0] == 3
+    assert len(data) < 0.6 * x.size
 
 
 def test_what_repeats_costs_little():
@@ -126,14 +136,14 @@ def test_damaged_bytes_are_decoded_or_refused(kind):
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(0, 3), st.binary(max_size=40), st.sampled_from([(1, 1, 1), (3, 5, 4), (40, 7, 2)]))
+@given(st.integers(0, 4), st.binary(max_size=40), st.sampled_from([(1, 1, 1), (3, 5, 4), (40, 7, 2)]))
 def test_any_bytes_are_decoded_or_refused(kind, data, shape):
     with contextlib.suppress(CodecError):
         assert unpack_graphics(bytes([kind]) + data, shape, np.uint16, 9).max() < 1 << 9
 
 
 def test_stored_samples_of_another_size_are_refused():
-    for data in (b"", b"\x03", b"\x00" + bytes(14), b"\x00" + bytes(16)):
+    for data in (b"", b"\x04", b"\x00" + bytes(14), b"\x00" + bytes(16)):
         with pytest.raises(CorruptStream):
             unpack_graphics(data, (3, 5, 1), np.uint8)
     with pytest.raises(CorruptStream, match="beyond 4 bits"):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
 import threading
 import time
 
 import pytest
 
-from codec.jobs import in_order, shares, workers
+from codec.errors import CorruptStream
+from codec.jobs import in_order, in_processes, shares, workers
 
 
 def test_shares_are_whole_disjoint_and_even():
@@ -74,3 +78,70 @@ def test_whoever_stops_asking_stops_the_work():
     results.close()
     assert len(ran) <= 4
     assert threading.active_count() == before
+
+
+def raising(error: BaseException):
+    def job() -> bytes:
+        raise error
+
+    return job
+
+
+@pytest.fixture
+def two_cores(monkeypatch):
+    monkeypatch.setattr("codec.jobs.cores", lambda: 2)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 16])
+@pytest.mark.usefixtures("two_cores")
+def test_processes_give_their_results_in_order_whatever_their_size(threads):
+    jobs = [lambda number=number: bytes([number]) * (number * 40_000) for number in range(9)]
+    assert list(in_processes(jobs, threads)) == [job() for job in jobs]
+    assert list(in_processes([], threads)) == []
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_work_is_forked_only_where_there_is_one_thread():
+    here, jobs = os.getpid(), [lambda: os.getpid().to_bytes(8, "big")] * 4
+    forked = {int.from_bytes(each, "big") for each in in_processes(jobs, 2)}
+    alone = sys.platform == "linux" and len(os.listdir("/proc/self/task")) == 1
+    assert (here not in forked) == alone
+    stop = threading.Event()
+    thread = threading.Thread(target=stop.wait)
+    thread.start()
+    try:
+        assert {int.from_bytes(each, "big") for each in in_processes(jobs, 2)} == {here}
+    finally:
+        stop.set()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        (CorruptStream("tile 3"), (CorruptStream, "^tile 3$")),
+        (MemoryError("much"), (MemoryError, "much")),
+        (ZeroDivisionError("no"), ((RuntimeError, ZeroDivisionError), "no")),
+    ],
+)
+@pytest.mark.usefixtures("two_cores")
+def test_a_failure_in_a_process_arrives_as_it_was_raised(raised, expected):
+    results = in_processes([lambda: b"a", lambda: b"b", raising(raised), lambda: b"d"], 2)
+    assert [next(results), next(results)] == [b"a", b"b"]
+    with pytest.raises(expected[0], match=expected[1]):
+        next(results)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks on Linux only")
+@pytest.mark.usefixtures("two_cores")
+def test_a_process_that_dies_is_noticed_and_none_is_left_behind(monkeypatch):
+    monkeypatch.setattr("codec.jobs._forkable", lambda: True)
+    results = in_processes([lambda: b"a", lambda: os.kill(os.getpid(), signal.SIGKILL) or b""], 2)
+    assert next(results) == b"a"
+    with pytest.raises(RuntimeError, match="worker process died"):
+        next(results)
+    unfinished = in_processes([lambda: b"a", lambda: time.sleep(60) or b"b"], 2)
+    next(unfinished)
+    unfinished.close()
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)

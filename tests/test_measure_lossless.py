@@ -19,7 +19,7 @@ from tools.lossless import Measured, Subject, colours, compare, engram, measure,
 from tools.lossless_study import Study, table
 from tools.tiny_lossless import tiny_lossless
 
-X = picture(40, 48)
+X = picture(24, 32)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -40,8 +40,8 @@ def model(tmp_path_factory):
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     """Two pictures of RGB and one with a palette."""
-    folder = folder_of_pictures(tmp_path_factory.mktemp("photos"), (40, 48), (33, 70))
-    pillow.fromarray(picture(30, 30)).quantize(9).save(folder / "drawn.png")
+    folder = folder_of_pictures(tmp_path_factory.mktemp("photos"), (24, 32), (20, 40))
+    pillow.fromarray(picture(16, 16)).quantize(9).save(folder / "drawn.png")
     return folder
 
 
@@ -180,7 +180,7 @@ def test_a_renamed_picture_is_not_measured_again(model, photos, found, tmp_path)
 
 def test_an_interruption_loses_nothing(model, photos, tmp_path, monkeypatch):
     def interrupted(image: Image) -> bytes:
-        if image.width == 70:
+        if image.width == 40:
             raise KeyboardInterrupt
         return exact.png().encode(image)
 
@@ -188,6 +188,19 @@ def test_an_interruption_loses_nothing(model, photos, tmp_path, monkeypatch):
     assert run(model, photos, tmp_path, "--rivals-only", "--rivals", "jpegls,png").exit_code != 0
     kept = json.loads((tmp_path / "results.json").read_text())["measured"]
     assert [(each["picture"], each["codec"]) for each in kept] == [("00", "jpegls"), ("01", "jpegls"), ("00", "png")]
+
+
+def test_two_runs_in_one_folder_lose_nothing_of_each_other(model, photos, tmp_path, monkeypatch):
+    def meanwhile(image: Image) -> bytes:
+        if image.width == 40:
+            monkeypatch.setitem(exact.RIVALS, "png", exact.png)
+            assert run(model, photos, tmp_path, "--rivals-only", "--rivals", "jpegls").exit_code == 0
+        return exact.png().encode(image)
+
+    monkeypatch.setitem(exact.RIVALS, "png", lambda: dataclasses.replace(exact.png(), encode=meanwhile))
+    assert run(model, photos, tmp_path, "--rivals-only", "--rivals", "png").exit_code == 0
+    kept = json.loads((tmp_path / "results.json").read_text())["measured"]
+    assert sorted(each["codec"] for each in kept) == ["jpegls"] * 2 + ["png"] * 3
 
 
 @pytest.mark.parametrize(

@@ -26,18 +26,18 @@ class Both:
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(1, 4), st.integers(1, 15), st.integers(0, 999))
-def test_any_colours_come_back(channels, depth, seed):
+@given(st.integers(1, 4), st.integers(1, 15), st.booleans(), st.integers(0, 999))
+def test_any_colours_come_back(channels, depth, means, seed):
     rng = np.random.default_rng(seed)
     colours = rng.integers(0, 1 << channels * depth, 70)
-    near = rng.integers(0, 1 << channels * depth, (4, 70))
+    near = rng.integers(0, 1 << channels * depth, (7, 70))
     near[rng.random(near.shape) < 0.2] = OUTSIDE
     palette = np.unique(colours)
     encoder = Encoder()
-    writer = Residuals(Both(encoder), channels, depth)
+    writer = Residuals(Both(encoder), channels, depth, means)
     writer.code_palette(len(palette), palette)
     writer.code_colours(near, colours)
-    reader = Residuals(Both(None, Decoder(encoder.getvalue())), channels, depth)
+    reader = Residuals(Both(None, Decoder(encoder.getvalue())), channels, depth, means)
     assert np.array_equal(reader.code_palette(len(palette), None), palette)
     assert np.array_equal(reader.code_colours(near, None), colours)
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tools.local_rank import local_rank, singular_values
-from tools.rank_training import EPS, SAMPLES, Examples, Fit, Perceptron, gaussian_examples, layer_row, layer_rows
+from tools.rank_training import EPS, PROBES, Examples, Fit, Perceptron, gaussian_examples, layer_row, layer_rows
 
 FIT = Fit("gaussian", 0.01, 3, hidden=(7, 5), examples=40, steps=6, batch=4, rate=0.02)
 
@@ -24,7 +24,7 @@ def labelled(seed: int = 0, count: int = 30, inputs: int = 12) -> Examples:
 
 def test_gaussian_data_is_linear_of_low_rank():
     data = gaussian_examples(FIT)
-    assert (len(data.x), len(data.x_test)) == (FIT.examples, SAMPLES)
+    assert (len(data.x), len(data.x_test)) == (FIT.examples, PROBES)
     solution, error, *_ = np.linalg.lstsq(data.x.numpy(), data.y.numpy(), rcond=None)
     np.testing.assert_allclose(data.x_test.numpy() @ solution, data.y_test.numpy(), atol=1e-4)
     assert (error < 1e-8).all()

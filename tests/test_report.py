@@ -186,6 +186,18 @@ def test_measurements_are_shown_and_found_in_folders(tmp_path):
     assert IDS.findall(alone) == ["rates"]
 
 
+def test_planes_of_a_codec_are_the_drawing(tmp_path):
+    folder = planes(tmp_path / "vq")
+    (folder / "plane.png").rename(folder / "vq_plane.png")
+    document = {"format": 1, "kernels": [], "samples": 64, "ceilings": {"exact": 9.0, "samples": 6.0}, "runs": []}
+    (folder / "results.json").write_text(json.dumps(document))
+    page = report(tmp_path, folder)
+    check_stands_alone(page)
+    assert IDS.findall(page) == ["plane"]
+    assert "6.00 bits" in page
+    assert 'src="data:image/webp' in page
+
+
 def test_an_exact_measurement_is_a_table(tmp_path):
     rows = [{"label": "Ours", "pictures": 3, "bpsp": 2.875, "ratios": {"jxl": 0.9875, "png": None}}]
     (tmp_path / "results.json").write_text(json.dumps({"kind": "lossless", "summary": rows, "measured": []}))
@@ -239,6 +251,16 @@ def test_damaged_planes_and_checkpoints_are_named(tmp_path):
     result = CliRunner().invoke(cli, ["report", str(run), "-o", str(tmp_path / "run.html")])
     assert result.exit_code == 0, result.output
     assert "no model can be made of the checkpoints" in result.stderr
+
+
+def test_a_model_that_cannot_run_gives_way_to_its_checkpoints(tmp_path):
+    run = run_of(tmp_path / "run", *RUN)
+    (run / "residual.npz").write_bytes(b"no checkpoint")
+    (run / "run.egmm").write_bytes(MODEL.read_bytes()[:-1])
+    result = CliRunner().invoke(cli, ["report", str(run), "-o", str(tmp_path / "run.html")])
+    assert result.exit_code == 0, result.output
+    assert "is passed over for its checkpoints" in result.stderr
+    assert IDS.findall((tmp_path / "run.html").read_text()) == ["training"]
 
 
 def test_a_cut_last_line_is_a_run_that_goes_on(tmp_path):

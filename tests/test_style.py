@@ -59,7 +59,7 @@ def test_training_makes_pictures_shorter_and_they_come_back():
     model = style(planes)
     before = len(encode_planes(exported(model), [Group(1, 8)], planes))
     told = []
-    train_style(model, planes, 8, Schedule(0.1, batch=16, most=300), stop=lambda: len(told) > 3,
+    train_style(model, planes, 8, Schedule(60, batch=16, most=300), stop=lambda: len(told) > 9,
                 progress=lambda done, bits: told.append((done, bits)))  # fmt: skip
     assert 0 < told[0][0] < told[-1][0] <= 1
     built = exported(model)

@@ -19,6 +19,7 @@ from tools.rate_distortion import MeasureError
 from tools.vq_autoencoder import LAYERS, METHODS, Settings, Training, critical_beta, flat
 from tools.vq_plane import Run, follow, gap, look, table
 from training import checkpoint
+from training.quantizers import association, energies, retrieve
 
 SMALL = {"steps": 12, "groups": 3, "words": 8, "dim": 4, "hidden": 16}
 
@@ -63,7 +64,7 @@ def test_joint_entropy_has_its_bounds():
 def test_the_estimator_with_a_narrow_kernel_is_the_exact_entropy():
     codes = drawn(100)
     vectors = np.random.default_rng(1).normal(size=(16, 3))[codes].reshape(100, -1)
-    assert renyi_entropy(vectors, sigma=1e-3, alpha=1) == pytest.approx(joint_entropy(codes), abs=1e-9)
+    assert renyi_entropy(vectors, sigma=0.02, alpha=1) == pytest.approx(joint_entropy(codes), abs=1e-9)
 
 
 @pytest.mark.parametrize("count", [1, 50, 2000])
@@ -98,14 +99,12 @@ def test_critical_beta_of_a_known_codebook():
 
 
 @pytest.mark.parametrize(("factor", "forgets"), [(0.8, True), (1.25, False)])
-def test_retrieval_forgets_below_the_critical_beta(factor, forgets, images):
-    model = Training(Settings("hopfield", **SMALL), images).model
-    cross = torch.tensor([[2.0, 0, 0, 0], [-2, 0, 0, 0], [0, 1, 0, 0], [0, -1, 0, 0]])
-    model.codebook.data = cross.expand(3, 4, 4).clone()
-    z = torch.full((3, 1, 4), 0.01)
-    for _ in range(200):
-        z = model.relax(z, 0.5 * factor)[0]
-    assert (float(z.detach().abs().max()) < 1e-6) == forgets
+def test_retrieval_forgets_below_the_critical_beta(factor, forgets):
+    corners = torch.tensor([[[a, b] for a in (-2.0, 2.0) for b in (-1.0, 1.0)]], dtype=torch.float64)
+    beta, z = factor * critical_beta(corners.numpy())[0], torch.full((1, 1, 2), 0.01, dtype=torch.float64)
+    for _ in range(100):
+        z = retrieve(association(energies(z, corners), beta), corners)
+    assert (float(z.abs().max()) < 1e-6) == forgets
 
 
 def test_retrieval_becomes_coding_as_beta_grows(images):
@@ -131,7 +130,7 @@ def test_every_method_learns(method, images):
     for step in range(60):
         training.learn(step, np.arange(step % 3 * 100, step % 3 * 100 + 100))
     after = training.judge(images.test_images)
-    assert after.hard < 0.9 * before.hard
+    assert after.hard < 0.95 * before.hard
     assert not torch.equal(codebook, training.model.codebook)
     assert (after.soft is None) == (after.association is None) == (method in ("moving-average", "rotation"))
 
@@ -141,6 +140,18 @@ def test_vectors_cannot_grow(images):
     training.model.e2.weight.data *= 100
     z = flat(training.model.encode(torch.rand(5, images.pixels))[1])
     assert z.square().mean(1).tolist() == pytest.approx([1] * 5, rel=1e-3)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_dead_codewords_come_back_if_asked(method, images):
+    dead = []
+    for revive in (0, 1):
+        training = Training(Settings(method, **SMALL | {"steps": 50}, revive=revive), images)
+        training.model.codebook.data[:, 1:] += 100  # all but one are where no vector is
+        for step in range(50):
+            training.learn(step, np.arange(100))
+        dead.append(int((training.model.codebook.abs().amax(-1) > 50).sum()))
+    assert dead[1] == 0 < dead[0]
 
 
 # --- a look, and a run
@@ -162,8 +173,9 @@ def test_a_look_agrees_with_itself(images):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_an_interrupted_run_goes_on_bit_for_bit(method, images, tmp_path):
-    settings = Settings(method, **SMALL)
+def test_an_interrupted_run_goes_on_bit_for_bit(method, images, tmp_path, monkeypatch):
+    monkeypatch.setattr("tools.vq_autoencoder.REVIVE_EVERY", 3)
+    settings = Settings(method, **SMALL, revive=0.5)
 
     def run(name, stop=lambda: False):
         return follow(Training(settings, images), tmp_path / name, samples=20, count=6, stop=stop)

@@ -233,7 +233,10 @@ def _sum(parts: dict[tuple[int, int, int], float], level: int, plane: int) -> fl
 
 
 def _level_name(level: int) -> str:
-    return "level 0: every pixel" if level == 0 else f"level {level}: every {1 << level}th"
+    if level == 0:
+        return "level 0: every pixel"
+    ending = "nd" if (1 << level) % 10 == 2 and (1 << level) % 100 != 12 else "th"
+    return f"level {level}: every {1 << level}{ending}"
 
 
 def _corners(h: int, w: int) -> Iterator[tuple[int, int]]:

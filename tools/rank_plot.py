@@ -61,7 +61,7 @@ def _training(runs: Sequence[Run], data: str) -> bytes:
                 losses.plot(steps, loss, color=colour, linewidth=0.8, linestyle=":", alpha=0.6)
         axes.set_xscale("log")
         losses.set_yscale("log")
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.05 * axes.get_ylim()[1])
         _plain(axes, f"layer {layer + 1}, {what}")
         _plain(losses, "")
         if place > layers * (len(SHOWN) - 1):
@@ -123,7 +123,9 @@ def _linear(runs: Sequence[Run]) -> bytes:
     for critical in best.critical:
         stairs.axvline(critical, color=GRID, zorder=0)
     stairs.set_xscale("log")
-    stairs.set_xlabel("beta; lines at 1 / (1 - lambda)", color=INK)
+    stairs.set_xticks(best.critical, [f"{critical:.2f}" for critical in best.critical])
+    stairs.minorticks_off()
+    stairs.set_xlabel("beta, log scale; marks at 1 / (1 - lambda)", color=INK)
     stairs.legend(frameon=False, fontsize=8)
     curve.set_xlabel("I(T;X), bits", color=INK)
     _plain(stairs, "Local rank of the best linear encoder")
@@ -146,7 +148,7 @@ def _encoder(encoders: Sequence[Encoder]) -> bytes:
             style = ("-", "--", ":")[QUALITIES.index(each.quality)]
             axes.plot(
                 np.arange(1, len(values) + 1),
-                values / values[0],
+                values / (values[0] or 1),  # of a layer that is dead, nothing is seen
                 color=colour,
                 linewidth=0.7 if fresh else 1.6,
                 linestyle=style,

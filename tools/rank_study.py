@@ -8,6 +8,7 @@ finished. So whatever interrupts a study, it goes on from there. The claims are 
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -255,5 +256,6 @@ def final_phase(runs: Sequence[Run], name: str) -> list[str]:
             fell = sum(bool(values[-1] < values[0]) for values in seen)
             ends = (spread([float(values[i]) for values in seen]) for i in (0, -1))
             shown = f"{' -> '.join(ends)}, fell in {fell} of {len(runs)}"
-            lines.append(f"    {what:17} {shown:38}  Spearman with I(X;T) {rho:+.2f}")
+            correlation = "-" if math.isnan(rho) else f"{rho:+.2f}"
+            lines.append(f"    {what:17} {shown:38}  Spearman with I(X;T) {correlation}")
     return lines

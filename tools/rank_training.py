@@ -50,8 +50,8 @@ __all__ = [
 
 EPS = (0.01, 0.1, 1.0)  # absolute thresholds
 RELATIVE = (0.01, 0.1)  # relative ones
-PROBES = 64  # held-out inputs at which ranks are measured
-SAMPLES = 100  # held-out inputs for the matrix-based mutual information
+PROBES = 256  # held-out inputs at which ranks are measured
+SAMPLES = 100  # of the probes, for the matrix-based mutual information
 JUDGED = 5000  # examples at which losses are measured, at most
 
 Row = dict[str, Any]
@@ -87,7 +87,7 @@ class Fit:
     batch: int
     rate: float
     momentum: float = 0.9
-    looks: int = 24
+    looks: int = 20
 
     @property
     def name(self) -> str:
@@ -113,7 +113,7 @@ def gaussian_examples(settings: Fit, inputs: int = 32, outputs: int = 8, rank: i
     """x ~ N(0, I), y = B x with B of a low rank and no noise: the training can go on far past a perfect fit."""
     rng = np.random.default_rng((settings.seed, 0))
     b = rng.normal(size=(outputs, rank)) @ rng.normal(size=(rank, inputs)) / math.sqrt(rank * inputs)
-    x = rng.normal(size=(settings.examples + SAMPLES, inputs))
+    x = rng.normal(size=(settings.examples + PROBES, inputs))
     x_all, y_all = (torch.from_numpy(v).float() for v in (x, x @ b.T))
     n = settings.examples
     return Examples(x_all[:n], y_all[:n], x_all[n:], y_all[n:])
@@ -148,11 +148,11 @@ def layer_rows(model: nn.Sequential, x: Tensor, outputs: int | None = None) -> l
     """`layer_row` of each layer at the first held-out inputs, and I(X;T); of the last layer, `outputs` units count."""
     weights, biases = parameters_of(model)
     weights[-1], biases[-1] = weights[-1][:outputs], biases[-1][:outputs]
-    inputs = x[:SAMPLES].numpy()
-    pre = preactivations(inputs, weights, biases)
-    jacobians = layer_jacobians([compact(weights[0]), *weights[1:]], [p[:PROBES] for p in pre])
-    rows = [layer_row(singular_values(found)) for found in jacobians]
-    return [row | {"information": mutual_information(inputs, t)} for row, t in zip(rows, pre, strict=True)]
+    probes = x[:PROBES].numpy()
+    pre = preactivations(probes, weights, biases)
+    rows = [layer_row(singular_values(found)) for found in layer_jacobians([compact(weights[0]), *weights[1:]], pre)]
+    told = [mutual_information(probes[:SAMPLES], t[:SAMPLES]) for t in pre]
+    return [row | {"information": bits} for row, bits in zip(rows, told, strict=True)]
 
 
 class Perceptron:
@@ -204,13 +204,9 @@ class Perceptron:
     @torch.no_grad()
     def look(self) -> Row:
         row: Row = {}
-        data = self.data
-        for which, x, y in (
-            ("train", self.x[:JUDGED], self.y[:JUDGED]),
-            ("test", data.x_test[:JUDGED], data.y_test[:JUDGED]),
-        ):
-            out = self.model(x)
-            row[f"{which}_loss"] = float(self.loss(out, y))
+        for which, x, y in (("train", self.x, self.y), ("test", self.data.x_test, self.data.y_test)):
+            out, answers = self.model(x[:JUDGED]), y[:JUDGED]
+            row[f"{which}_loss"] = float(self.loss(out, answers))
             if self.classes:
-                row[f"{which}_error"] = float((out.argmax(1) != y).double().mean())
-        return row | {"layers": layer_rows(self.model, data.x_test)}
+                row[f"{which}_error"] = float((out.argmax(1) != answers).double().mean())
+        return row | {"layers": layer_rows(self.model, self.data.x_test)}

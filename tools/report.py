@@ -180,7 +180,8 @@ def _map(found: BitsMap, shown: bool) -> dict[str, Any]:
     if shown:
         photo_uri, width, height = photograph(found.image)
         described |= {"photo": photo_uri, "width": width, "height": height, "heat": heat("all", cells_, found)}
-        described["parts"] = [heat(title, bits, found) for title, bits in found.maps if bits.sum() > DRAWN * cells_.sum()]
+        least = DRAWN * cells_.sum()
+        described["parts"] = [heat(title, bits, found) for title, bits in found.maps if bits.sum() > least]
     return described
 
 
@@ -188,7 +189,7 @@ def _drawn(sources: Sources, name: str) -> str | None:
     try:
         return redrawn(sources.pictures[name]) if name in sources.pictures else None
     except ValueError as error:
-        raise MeasureError(f"plane.png of {name}: {error}") from error
+        raise MeasureError(f"the picture beside results.json of {name}: {error}") from error
 
 
 def _count(number: float) -> str:

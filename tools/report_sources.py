@@ -17,7 +17,9 @@ from typing import Any, NoReturn
 
 from codec.errors import CodecError
 from codec.files import read_bytes
-from codec.model import SUFFIX, _files, load_model
+from codec.model import SUFFIX, _files, load_model, unpack_model
+from codec.photo import STRUCTURE, photo
+from codec.residual import residual
 from tools.curves import BDRate, Comparison, curve
 from tools.metrics import METRICS
 from tools.rate_distortion import MeasureError
@@ -30,7 +32,7 @@ from tools.study import Study
 __all__ = ["Sources", "find"]
 
 RESULTS = "results.json"
-PLANE = "plane.png"
+PLANES = {"ceiling": "plane.png", "ceilings": "vq_plane.png"}  # what tells the two kinds apart, and what each draws
 
 
 @dataclass(slots=True)
@@ -41,8 +43,8 @@ class Sources:
     ----------
     model : name and bytes of a model file
     rates : rate-distortion studies, by name
-    exact, planes : results of `measure lossless` and `measure plane` as they are, by name
-    pictures : what `measure plane` drew, PNG, by the same name
+    exact, planes : figures of `measure lossless`, and of the information planes, by name
+    pictures : information planes as they were drawn, PNG, by the same name
     notices : what was passed over, and why
     """
 
@@ -92,9 +94,25 @@ def _read_folder(folder: Path, found: Sources) -> None:
     if len(models) > 1:
         raise MeasureError(f"{folder} holds {len(models)} models; name the one that the report is about")
     if models and not any(path.stat().st_mtime > models[0].stat().st_mtime for path in checkpoints):
-        _take_model(models[0].name, read_bytes(models[0]), found)
-    elif checkpoints:
+        data = read_bytes(models[0])
+        try:
+            _check(data)
+        except CodecError as error:  # it may be older than this version of the codec, and its checkpoints need not be
+            if not checkpoints:
+                raise
+            found.notices.append(f"{models[0]} is passed over for its checkpoints: {error}")
+        else:
+            _take_model(models[0].name, data, found)
+            return
+    if checkpoints:
         _export(folder, checkpoints, found)
+
+
+def _check(data: bytes) -> None:
+    """CodecError unless it is a model that this version of the codec can run."""
+    model = unpack_model(data)
+    run = photo if model.card.get("structure") == STRUCTURE else residual
+    run(model)
 
 
 def _export(folder: Path, checkpoints: Sequence[Path], found: Sources) -> None:
@@ -132,9 +150,10 @@ def _read_results(path: Path, found: Sources) -> None:
             raise ValueError("no object")
         if document.get("kind") == "lossless":
             found.exact[name] = _exact(document)
-        elif "kernels" in document and "ceiling" in document:
+        elif "kernels" in document and PLANES.keys() & document.keys():
             found.planes[name] = _plane(document)
-            if (drawn := path.with_name(PLANE)).is_file():
+            drawn = path.with_name(next(PLANES[key] for key in PLANES if key in document))
+            if drawn.is_file():
                 found.pictures[name] = read_bytes(drawn)
         elif "points" in document:
             found.rates[name] = _study(path, document)
@@ -195,7 +214,10 @@ def _exact(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plane(document: dict[str, Any]) -> dict[str, Any]:
-    """Figures of the species through the first kernel."""
+    """Figures of the species through the first kernel; of a codec's planes, those of the drawing only."""
+    if "ceilings" in document:
+        ceiling = float(document["ceilings"]["samples"])
+        return {"images": "the codec", "samples": int(document["samples"]), "ceiling": ceiling, "rows": []}
     rows = [
         {"species": str(name), **{key: float(found[0][key]) for key in ("peak", "peak_step", "final", "log10_test")}}
         | {"simplifies": bool(found[0]["simplifies"])}

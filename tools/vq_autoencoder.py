@@ -37,13 +37,15 @@ from training.quantizers import (
     make_quantizer,
     retrieve,
 )
+from training.usage import Usage, revive
 
 __all__ = ["LAYERS", "METHODS", "Judged", "Settings", "Training", "VqAutoencoder", "critical_beta"]
 
 METHODS = ("moving-average", "hopfield", "annealed", "rotation")
 LAYERS = ("E1", "Z_e", "Z", "D1")
 RATE, COMMITMENT = 0.001, 0.25
-START = 0  # stream of random numbers
+REVIVE_EVERY = 50  # steps
+START, REVIVE = range(2, 4)  # streams of random numbers; the others are those of `tools.species`
 PIECE = 500  # pictures at a time where all are looked at: distances to all codewords take memory
 
 Codes = NDArray[np.int64]
@@ -53,7 +55,8 @@ Codes = NDArray[np.int64]
 class Settings:
     """A training: `groups` codebooks of `words` codewords of dimension `dim`.
 
-    `beta` is that of `hopfield`; `annealed` goes from `beta_first` to `beta_last`.
+    `beta` is that of `hopfield`; `annealed` goes from `beta_first` to `beta_last`. A codeword that is taken less than
+    `revive` times per batch is put where a vector of the batch is; 0 leaves the dead alone.
     """
 
     method: str
@@ -66,6 +69,7 @@ class Settings:
     beta: float = 4.0
     beta_first: float = 0.25
     beta_last: float = 256.0
+    revive: float = 0.0
 
     @property
     def name(self) -> str:
@@ -111,6 +115,7 @@ class VqAutoencoder(nn.Module):
             beta_last=settings.beta_last,
             mu=0.0,
         )
+        self.usage = Usage(settings.groups, settings.words)
         self.register_buffer("price", torch.zeros(settings.groups, settings.words), persistent=False)
 
     @property
@@ -144,8 +149,9 @@ def flat(z: Tensor) -> Tensor:
 def critical_beta(codebook: NDArray[np.floating]) -> NDArray[np.float64]:
     """1 / lambda_max(Cov of the codewords), (G, K, D) -> (G,): infinite where all codewords are one.
 
-    Retrieval has the mean of the codewords as a stable fixed point below, for its Jacobian there is beta Cov: patterns
-    that are one memory; above, it falls apart.
+    Where all codewords are equally far from their mean, the mean is a fixed point of retrieval, with the Jacobian beta
+    Cov. Below the critical beta it is stable, and the patterns are one memory; above, it falls apart. Elsewhere nearer
+    codewords weigh more, and this is the scale of beta at which it happens, not the place.
     """
     words = np.asarray(codebook, np.float64)
     centred = words - words.mean(1, keepdims=True)
@@ -188,6 +194,10 @@ class Training:
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
         self.optimizer.step()
+        self.model.usage.watch(found.codes)
+        if self.settings.revive > 0 and step % REVIVE_EVERY == REVIVE_EVERY - 1:
+            rng = np.random.default_rng((self.settings.seed, REVIVE, step))
+            revive(self.model.codebook.data, self.model.usage.hits, found.z, rng, self.settings.revive)
         return float(loss.detach())
 
     @torch.no_grad()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -27,11 +27,12 @@ from codec.tile import Plan, encode_tile
 from training.residual_export import lossless_model
 from training.style import Schedule, Style, frequent, planes_of, train_style
 
-__all__ = ["Candidate", "choose"]
+__all__ = ["Candidate", "Choice", "choose"]
 
 WIDTHS = (8, 16, 32, 64)
 COARSER = (2, 3, 4, 5, 6, 7, 8)  # bits that weights may lack of the finest
-SAMPLE = 256  # pictures that stand for all
+SAMPLE = 200  # pictures that stand for all
+CHUNK = 7  # bytes of a block that its data do not tell: type, length, checksum
 FIRST = 0.5  # share of the time in which all widths are tried; the best one has the rest
 STEPS = 1000  # of the progress
 NAME = "style"  # on the card
@@ -55,6 +56,20 @@ class Candidate:
         return len(self.data) + self.pictures
 
 
+class Choice(NamedTuple):
+    """What is chosen.
+
+    Attributes
+    ----------
+    model : the model file, or None for the general model
+    total, without : estimated bytes of model and pictures, and of the pictures with the general model
+    """
+
+    model: bytes | None
+    total: float
+    without: float
+
+
 def choose(
     images: Iterable[Image],
     minutes: float,
@@ -65,8 +80,8 @@ def choose(
     seed: int = 0,
     stop: Callable[[], bool] = lambda: False,
     progress: Progress | None = None,
-) -> bytes | None:
-    """The model file with which the pictures are shortest, or None if that is the general one.
+) -> Choice:
+    """The model with which the pictures are shortest, its own bytes counted.
 
     Parameters
     ----------
@@ -125,7 +140,8 @@ def choose(
     if not stop():
         model = train(copy.deepcopy(min(tried, key=lambda pair: pair[0])[1]), 1 - FIRST)
         found.append(_finest(model, cost))
-    return min(found, key=lambda candidate: candidate.total).data or None
+    best = min(found, key=lambda candidate: candidate.total)
+    return Choice(best.data or None, best.total, found[0].total)
 
 
 def _by_look(images: Iterable[Image], max_error: int) -> dict[Look, list[Image]]:
@@ -153,7 +169,12 @@ def _finest(model: Style, cost: Callable[[Residual], float]) -> Candidate:
 
 
 def _bytes_of(built: Residual, plan: Plan, images: Sequence[Image]) -> float:
-    """Bytes of pictures side by side."""
-    colour: NDArray[Any] = np.stack([image.colour for image in images])
-    planes = [image.alpha for image in images if image.alpha is not None]
-    return float(len(encode_tile(built, plan, colour, np.stack(planes) if planes else None)))
+    """Bytes of pictures of one look, in blocks as they are packed."""
+    most = BLOCK_PIXELS // (images[0].height * images[0].width)
+    total = 0
+    for first in range(0, len(images), most):
+        part = images[first : first + most]
+        colour: NDArray[Any] = np.stack([image.colour for image in part])
+        planes = [image.alpha for image in part if image.alpha is not None]
+        total += len(encode_tile(built, plan, colour, np.stack(planes) if planes else None)) + CHUNK
+    return float(total)

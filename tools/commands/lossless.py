@@ -80,6 +80,13 @@ def lossless(
         store = output / "results.json"
         known = {found.key: found for found in (load(store) if resume else [])}
         count, saved = 0, time.monotonic()
+
+        def keep(study: Study | None = None) -> None:
+            """Save what this run knows, and what another run in the same folder has saved meanwhile."""
+            if resume:
+                known.update({found.key: found for found in load(store)} | known)
+            save(store, known.values(), study)
+
         with batch.progress("measuring") as progress:
 
             def done(found: Measured | None, fresh: bool) -> None:
@@ -90,7 +97,7 @@ def lossless(
                 if found and fresh:
                     known[found.key] = found
                     if time.monotonic() > saved + SAVE_EVERY:
-                        save(store, known.values())
+                        keep()
                         saved = time.monotonic()
 
             try:
@@ -98,9 +105,9 @@ def lossless(
                     subjects, codecs, machine=results.machine(), known=list(known.values()), done=done
                 )
             finally:
-                save(store, known.values())  # an interrupted measurement goes on where it was
+                keep()  # an interrupted measurement goes on where it was
         study = Study(subjects, codecs, measured, left_out)
-        save(store, known.values(), study)
+        keep(study)
         picture = lossless_page.draw(study)
         atomic_write(output / "lossless.png", picture, force=True)
         atomic_write(output / "report.html", lossless_page.render(study, picture).encode(), force=True)

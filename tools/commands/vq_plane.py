@@ -35,6 +35,9 @@ POSITIVE = click.FloatRange(min=0, min_open=True)
 @click.option("--dim", type=click.IntRange(1, 256), default=8, show_default=True, help="Length of a codeword.")
 @click.option("--beta", type=POSITIVE, default=4.0, show_default=True, help="Of hopfield.")
 @click.option("--anneal", type=POSITIVE, nargs=2, default=(0.25, 256.0), show_default=True, help="Betas of annealed.")
+@click.option(
+    "--revive", type=click.FloatRange(0, 100), default=0.0, help="Move codewords that a batch takes less often."
+)
 @click.option("--samples", type=click.IntRange(min=2), default=100, show_default=True, help="The estimator's pictures.")
 @click.option("--snapshots", type=click.IntRange(min=4), default=60, show_default=True, help="At most so many.")
 @click.option("--resume/--fresh", default=True, help="Take over the runs in the folder (the default), or replace them.")
@@ -50,6 +53,7 @@ def vq_plane(
     dim: int,
     beta: float,
     anneal: tuple[float, float],
+    revive: float,
     samples: int,
     snapshots: int,
     resume: bool,
@@ -78,7 +82,13 @@ def vq_plane(
         torch.set_num_threads(threads)
         images = image_sets.load(data)
         todo = [
-            Settings(method, seed, steps, groups, words, dim, beta=beta, beta_first=anneal[0], beta_last=anneal[1])
+            Settings(
+                *(method, seed, steps, groups, words, dim),
+                beta=beta,
+                beta_first=anneal[0],
+                beta_last=anneal[1],
+                revive=revive,
+            )
             for seed in range(seeds)
             for method in methods
         ]
