@@ -158,8 +158,8 @@ def test_simplifying_is_losing_more_than_half_a_bit():
     assert planes.summary("shallow").test == pytest.approx(-2)
     assert planes.summary("deep").layers["D2"][1] == pytest.approx(0.9 * 4.3)
     rows = [planes.summary(name) for name in planes.species]
-    assert headline(rows) == "Shallow simplifies in training, deep does not"
-    assert headline(rows * 2) == "Shallow and shallow simplify in training, deep and deep do not"
+    assert headline(rows) == "Shallow simplifies in training, the other does not"
+    assert headline(rows * 2) == "Shallow and shallow simplify in training, the other 2 do not"
     assert headline(rows[1:]) == "None of these autoencoders simplifies in training"
     assert headline(rows[:1]) == "All of these autoencoders simplify in training"
 

@@ -56,16 +56,14 @@ def render(planes: Planes, picture: bytes) -> str:
 
 def headline(rows: list[Summary]) -> str:
     """The result in a sentence: which species lose information after their peak."""
-    simpler, others = (
-        [SPECIES[row.species].label.lower().replace(", ", " and ") for row in rows if row.simplifies == wanted]
-        for wanted in (True, False)
-    )
+    simpler = [SPECIES[row.species].label.lower() for row in rows if row.simplifies]
+    others = len(rows) - len(simpler)
     if not others:
         return "All of these autoencoders simplify in training"
     if not simpler:
         return "None of these autoencoders simplifies in training"
     said = f"{_listed(simpler)} simplif{'y' if len(simpler) > 1 else 'ies'} in training"
-    return f"{said}, {_listed(others)} do{'' if len(others) > 1 else 'es'} not".capitalize()
+    return f"{said}, the other{f' {others} do' if others > 1 else ' does'} not".capitalize()
 
 
 def _listed(names: list[str]) -> str:

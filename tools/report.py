@@ -200,5 +200,3 @@ def _count(number: float) -> str:
 def _short(number: float) -> str:
     """About three digits."""
     return _count(number) if number >= 1000 else f"{number:.3g}" if number >= 1 else f"{number:.3f}"
-
-
