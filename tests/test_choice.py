@@ -20,7 +20,9 @@ from training.choice import choose
 
 def glyphs(count: int, bands: int = 1, depth: int = 8) -> list[Image]:
     """Pictures (8, 8, bands) that are noise to a general model, and nearly nothing to one of their own."""
-    kinds = [samples("noise", (8, 8, bands), depth, seed) for seed in range(2)]
+    noise = [samples("noise", (8, 8, bands), depth, seed) for seed in range(2)]
+    low, high = 50 << depth >> 8, 200 << depth >> 8
+    kinds = [np.where(each >> (depth - 1), high, low).astype(each.dtype) for each in noise]  # two levels, in disorder
     return [Image.of(kinds[number % 2]) for number in range(count)]
 
 

@@ -78,7 +78,8 @@ def _training(runs: Sequence[Run], data: str) -> bytes:
 
 def _vib(runs: Sequence[Run]) -> bytes:
     """Ranks of d mu / d x over b, and beside them what the code costs and how often it errs."""
-    found = sorted((run.settings.b, run.rows[-1]) for run in runs if isinstance(run.settings, Vib))
+    ends = [(run.settings.b, run.rows[-1]) for run in runs if isinstance(run.settings, Vib)]
+    found = sorted(ends, key=lambda end: end[0])  # several seeds have one b
     b = sorted({b for b, _ in found})
     figure = _figure(11, 4.2)
     axes = figure.add_subplot(1, 2, 1)
@@ -87,7 +88,7 @@ def _vib(runs: Sequence[Run]) -> bytes:
         axes.plot(*zip(*seen, strict=True), color=colour, marker=marker, markersize=4, linestyle="", alpha=0.4)
         axes.plot(b, [np.mean([v for each, v in seen if each == at]) for at in b], color=colour, label=what)
     axes.set_ylim(bottom=0)
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=8, loc="lower left")
     _plain(axes, "Local rank of the encoder's mean")
     other = figure.add_subplot(1, 2, 2)
     for key, factor, label, (colour, marker) in (
@@ -97,7 +98,7 @@ def _vib(runs: Sequence[Run]) -> bytes:
         seen = [(b, factor * row[key]) for b, row in found]
         other.plot(*zip(*seen, strict=True), color=colour, marker=marker, markersize=4, linestyle="", alpha=0.4)
         other.plot(b, [np.mean([v for each, v in seen if each == at]) for at in b], color=colour, label=label)
-    other.legend(frameon=False, fontsize=8)
+    other.legend(frameon=False, fontsize=8, loc="upper center")
     _plain(other, "Rate and error")
     for each in (axes, other):
         each.set_xscale("log")
@@ -126,7 +127,7 @@ def _linear(runs: Sequence[Run]) -> bytes:
     stairs.set_xticks(best.critical, [f"{critical:.2f}" for critical in best.critical])
     stairs.minorticks_off()
     stairs.set_xlabel("beta, log scale; marks at 1 / (1 - lambda)", color=INK)
-    stairs.legend(frameon=False, fontsize=8)
+    stairs.legend(frameon=False, fontsize=8, loc="lower right")
     curve.set_xlabel("I(T;X), bits", color=INK)
     _plain(stairs, "Local rank of the best linear encoder")
     _plain(curve, "I(T;Y), bits")
@@ -158,7 +159,7 @@ def _encoder(encoders: Sequence[Encoder]) -> bytes:
         axes.set_ylim(1e-3, 1.3)
         axes.set_xlabel("number of the singular value", color=INK)
         _plain(axes, layer)
-    figure.axes[0].legend(frameon=False, fontsize=8)
+    figure.axes[0].legend(frameon=False, fontsize=8, loc="lower left")
     qualities = ", ".join(f"{quality:g}" for quality in QUALITIES)
     return _png(figure, f"Hyper-encoder: singular values over the largest; solid, dashed, dotted: quality {qualities}")
 
