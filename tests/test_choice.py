@@ -28,7 +28,7 @@ def glyphs(count: int, bands: int = 1, depth: int = 8) -> list[Image]:
 
 @pytest.fixture(autouse=True)
 def general(monkeypatch):
-    """The general model is a tiny one, and repetitions are not looked for: they would code these pictures in nothing."""
+    """The general model is a tiny one; repetitions, which would code these pictures in nothing, are not looked for."""
     monkeypatch.setattr("codec.tile.looks_like_graphics", lambda x: False)
     monkeypatch.setattr(module, "load_model", lambda name: frozen_lossless_model())
 
