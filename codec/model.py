@@ -14,11 +14,11 @@ import functools
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +41,10 @@ __all__ = [
     "pack_tensors",
     "unpack_model",
     "unpack_tensors",
+    "verified",
 ]
+
+Built = TypeVar("Built")  # what a structure's networks are held in
 
 SUFFIX = ".egmm"
 FOLDERS = "ENGRAM_MODELS"  # environment variable: folders to look into besides the package, separated as in PATH
@@ -104,6 +107,32 @@ def unpack_model(data: bytes, limits: Limits = DEFAULT) -> Model:
     for tensor in tensors.values():
         tensor.setflags(write=False)
     return Model(_card(critical[0].data), tensors, model_id(data), len(data))
+
+
+def verified(
+    model: Model,
+    structure: str,
+    kind: str,
+    build: Callable[[Mapping[str, NDArray[Any]]], Built],
+    self_test: Callable[[Built], str],
+) -> Built:
+    """The networks of a model, on a machine that computes them right.
+
+    Raises
+    ------
+    ModelError
+        Another structure ("is `kind`" says the message), tensors that do not fit, sums that could be inexact, or a
+        self-test that does not give what the card says.
+    """
+    if (found := model.card.get("structure")) != structure:
+        raise ModelError(f"model {model.name!r} is {kind}: its structure is {found!r}, expected {structure!r}")
+    built = build(model.tensors)
+    if (digest := self_test(built)) != (expected := model.card.get("self_test")):
+        raise ModelError(
+            f"model {model.name!r}: the self-test gives {digest}, expected {expected}; the model file is not what it "
+            "claims, or this machine's arithmetic is not exact, and it would decode garbage"
+        )
+    return built
 
 
 def load_model(which: str | Path, limits: Limits = DEFAULT) -> Model:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from codec import entropy, intnet, transform
 from codec.errors import CorruptStream, ModelError
 from codec.layers import Layers
-from codec.model import Model
+from codec.model import Model, verified
 from codec.prior import STEPS, Prior
 from codec.restoration import Restoration
 from codec.retrieval import HyperEncoder, Retriever, Rounding
@@ -63,17 +63,7 @@ def photo(model: Model) -> Photo:
 
 @functools.lru_cache(maxsize=4)
 def _photo(_: bytes, model: Model) -> Photo:
-    if model.card.get("structure") != STRUCTURE:
-        found = model.card.get("structure")
-        raise ModelError(f"model {model.name!r} is no photo model: its structure is {found!r}, expected {STRUCTURE!r}")
-    built = build(model.tensors)
-    found, expected = self_test(built), model.card.get("self_test")
-    if found != expected:
-        raise ModelError(
-            f"model {model.name!r}: the self-test gives {found}, expected {expected}; the model file is not what it "
-            "claims, or this machine's matrix products are not exact, and it would decode garbage"
-        )
-    return built
+    return verified(model, STRUCTURE, "no photo model", build, self_test)
 
 
 def build(tensors: Mapping[str, NDArray[Any]]) -> Photo:

@@ -27,7 +27,7 @@ from codec.lattice import MARGIN, PHASES, QUARTERS
 from codec.layers import Input, Layers, chained
 from codec.mixture import OUTPUTS, Code, code_samples, mixture
 from codec.mixture import self_test as mixture_self_test
-from codec.model import Model
+from codec.model import Model, verified
 
 __all__ = ["ACTIVATION", "STRUCTURE", "Group", "Residual", "build", "decode_planes", "encode_planes", "residual"]
 
@@ -101,17 +101,7 @@ def residual(model: Model) -> Residual:
 
 @functools.lru_cache(maxsize=4)
 def _residual(_: bytes, model: Model) -> Residual:
-    if model.card.get("structure") != STRUCTURE:
-        found = model.card.get("structure")
-        raise ModelError(f"model {model.name!r} is not lossless: its structure is {found!r}, expected {STRUCTURE!r}")
-    built = build(model.tensors)
-    found, expected = self_test(built), model.card.get("self_test")
-    if found != expected:
-        raise ModelError(
-            f"model {model.name!r}: the self-test gives {found}, expected {expected}; the model file is not what it "
-            "claims, or this machine's matrix products are not exact, and it would decode garbage"
-        )
-    return built
+    return verified(model, STRUCTURE, "not lossless", build, self_test)
 
 
 def build(tensors: Mapping[str, NDArray[Any]]) -> Residual:
