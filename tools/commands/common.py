@@ -14,7 +14,7 @@ from codec.files import read_bytes
 from codec.pixels import read_image
 from tools.rate_distortion import MeasureError, Picture
 
-__all__ = ["EXTENSIONS", "FILE", "FOLDER", "failures", "listed", "load_pictures"]
+__all__ = ["EXTENSIONS", "FILE", "FOLDER", "failures", "listed", "load_pictures", "named_files"]
 
 EXTENSIONS = {
     *(".png", ".jpg", ".jpeg", ".webp", ".avif", ".jp2"),
@@ -43,7 +43,19 @@ def failures() -> Iterator[None]:
 
 
 def load_pictures(paths: Sequence[Path]) -> list[Picture]:
-    """Pictures of files and folders, named by their stems, or by their whole names where stems repeat."""
+    """Pictures of files and folders, as grey or RGB of 8 bits."""
+    pictures = []
+    for name, file in named_files(paths):
+        data = read_bytes(file)
+        image = read_image(data)
+        notices = [*image.notices, *(["alpha is not measured"] if image.alpha is not None else [])]
+        batch.notify(str(file), notices)
+        pictures.append(Picture(name, hashlib.blake2b(data, digest_size=8).hexdigest(), image.colour))
+    return pictures
+
+
+def named_files(paths: Sequence[Path]) -> list[tuple[str, Path]]:
+    """Files, and those in folders, named by their stems, or by their whole names where stems repeat."""
     files = [file for path in paths for file in (sorted(_inside(path)) if path.is_dir() else [path])]
     if not files:
         raise MeasureError("no pictures in the folders given")
@@ -51,14 +63,7 @@ def load_pictures(paths: Sequence[Path]) -> list[Picture]:
     names = [file.stem if stems.count(file.stem) == 1 else file.name for file in files]
     if repeated := sorted({name for name in names if names.count(name) > 1}):
         raise MeasureError(f"two pictures of one name: {', '.join(repeated)}")
-    pictures = []
-    for name, file in zip(names, files, strict=True):
-        data = read_bytes(file)
-        image = read_image(data)
-        notices = [*image.notices, *(["alpha is not measured"] if image.alpha is not None else [])]
-        batch.notify(str(file), notices)
-        pictures.append(Picture(name, hashlib.blake2b(data, digest_size=8).hexdigest(), image.colour))
-    return pictures
+    return list(zip(names, files, strict=True))
 
 
 def _inside(folder: Path) -> Iterator[Path]:

@@ -14,9 +14,8 @@ import click
 from codec import batch
 from codec.files import atomic_write, read_bytes
 from codec.pixels import read_image
-from tools.commands.common import EXTENSIONS, FOLDER, failures, listed
+from tools.commands.common import FOLDER, failures, listed, named_files
 from tools.exact import RIVALS, default
-from tools.rate_distortion import MeasureError
 
 if TYPE_CHECKING:
     from tools.lossless import Measured, Subject
@@ -115,20 +114,11 @@ def lossless(
 
 
 def _subjects(paths: Sequence[Path]) -> list[Subject]:
-    """Pictures of files and folders with all their bits, named by their stems, or by their whole names."""
+    """Pictures of files and folders with all their bits."""
     from tools.lossless import Subject
 
-    folders = {path: sorted(path.iterdir()) for path in paths if path.is_dir()}
-    inside = {path: [file for file in files if file.suffix.lower() in EXTENSIONS] for path, files in folders.items()}
-    files = [file for path in paths for file in inside.get(path, [path])]
-    if not files:
-        raise MeasureError("no pictures in the folders given")
-    stems = [file.stem for file in files]
-    names = [file.stem if stems.count(file.stem) == 1 else file.name for file in files]
-    if repeated := sorted({name for name in names if names.count(name) > 1}):
-        raise MeasureError(f"two pictures of one name: {', '.join(repeated)}")
     subjects = []
-    for name, file in zip(names, files, strict=True):
+    for name, file in named_files(paths):
         data = read_bytes(file)
         image = read_image(data, exact=True)
         batch.notify(str(file), image.notices)
