@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from codec import lossless, residual
+from codec import lossless
 from codec.catalogue import Look, read_catalogue
 from codec.container import Kind, unpack
 from codec.errors import CorruptStream, Desync, ModelMismatch, UnsupportedVersion
@@ -30,9 +30,8 @@ from codec.jobs import Progress, in_order
 from codec.limits import DEFAULT, Limits
 from codec.model import Model, find_model, unpack_model
 from codec.picture import Image
-from codec.residual import Residual
 from codec.still import decode
-from codec.tile import Mode, decode_tile
+from codec.tile import Mode, Networks, decode_tile, networks
 
 __all__ = ["Archive", "Entry", "digest_of", "open_archive"]
 
@@ -192,14 +191,14 @@ class Archive(Sequence[Samples]):
         colour, alpha = x[..., : look.channels], x[..., -1] if look.alpha else [None] * block.count
         return [Image(c, a, bit_depth=look.depth) for c, a in zip(colour, alpha, strict=True)]
 
-    def _built(self, data: bytes) -> Residual | None:
+    def _built(self, data: bytes) -> Networks | None:
         """The networks that a block needs, if it does: of the archive's own model, of the one given, or of that id."""
         if data[:1] != bytes([Mode.RESIDUAL]):
             return None
         model = self._model or find_model(self.header.model_id)
         if model.id != self.header.model_id:
             raise ModelMismatch(f"the archive needs model {self.header.model_id.hex()}, not {model.id.hex()}")
-        return residual.residual(model)
+        return networks(model)
 
 
 class _Lazy(Archive):

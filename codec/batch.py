@@ -10,6 +10,7 @@ import contextlib
 import errno
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -141,15 +142,20 @@ def shown(name: str) -> str:
 
 
 @contextlib.contextmanager
-def progress(label: str) -> Iterator[Progress | None]:
-    """A callable (done, total) that draws a bar on standard error, if that is a terminal; None otherwise."""
+def progress(label: str, unit: str = "") -> Iterator[Progress | None]:
+    """A callable (done, total) that draws a bar on standard error, if that is a terminal; None otherwise.
+
+    unit : what is counted; if it is given, how many are done in a second is shown beside the bar
+    """
     if not sys.stderr.isatty():
         yield None
         return
+    start = time.perf_counter()
 
     def draw(done: int, total: int) -> None:
-        filled = BAR * done // max(total, 1)
-        click.echo(f"\r{label} [{'#' * filled}{'.' * (BAR - filled)}]", nl=False, err=True)
+        filled = min(BAR * done // max(total, 1), BAR) if total else 0
+        speed = f" {done / max(time.perf_counter() - start, 1e-9):.1f} {unit}/s" if unit else ""
+        click.echo(f"\r{label} [{'#' * filled}{'.' * (BAR - filled)}]{speed}  ", nl=False, err=True)
 
     try:
         yield draw

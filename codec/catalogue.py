@@ -25,7 +25,8 @@ from codec.tile import Plan, largest_error
 
 __all__ = ["Block", "Catalogue", "Look", "check_names", "read_catalogue", "runs", "write_catalogue"]
 
-BLOCK_PIXELS = 1 << 14  # of pictures side by side: what has to be decoded for one of them
+BLOCK_PIXELS = 1 << 13  # of several pictures side by side: what has to be decoded for one of them
+PICTURE_PIXELS = 1 << 14  # of a picture that may stand in a block
 MAX_NAME = 1024  # bytes of UTF-8
 MAX_NAMES = 1 << 26  # bytes of all names
 SIDE = 9  # of a plan; pictures of archives are never cut in tiles
@@ -52,9 +53,14 @@ class Look(NamedTuple):
         """The look of a picture, if it is small and plain: no palette, no profile, no EXIF."""
         if image.palette is not None or image.icc is not None or image.exif is not None:
             return None
-        if image.height * image.width > BLOCK_PIXELS:
+        if image.height * image.width > PICTURE_PIXELS:
             return None
         return cls(image.height, image.width, image.channels, image.alpha is not None, image.bit_depth)
+
+    @property
+    def most(self) -> int:
+        """How many such pictures a block holds at most."""
+        return max(1, BLOCK_PIXELS // (self.height * self.width))
 
     def plan(self, error: int) -> Plan:
         return Plan(self.channels, self.alpha, self.depth, error, SIDE)
@@ -117,13 +123,12 @@ def _fault(name: str) -> str:
 
 
 def runs(looks: Sequence[Look]) -> Iterator[Block]:
-    """Pictures of one look in blocks of at most BLOCK_PIXELS."""
+    """Pictures of one look in blocks."""
     for look, run in itertools.groupby(looks):
         count = len(list(run))
-        most = BLOCK_PIXELS // (look.height * look.width)
         while count > 0:
-            yield Block(min(count, most), look)
-            count -= most
+            yield Block(min(count, look.most), look)
+            count -= look.most
 
 
 def write_catalogue(catalogue: Catalogue) -> bytes:
@@ -175,9 +180,10 @@ def _block(count: int, height: int, width: int, channels: int, alpha: int, depth
         _require((count, height, width, alpha, depth) == (1, 0, 0, 0, 0), "a file that holds more than one picture")
         return Block(1, None)
     _require(channels in (1, 3) and alpha in (0, 1) and 1 <= depth <= 16, "a look that no picture has")
-    _require(0 < count * height * width <= BLOCK_PIXELS, f"a block of {count} x {height} x {width} pixels")
+    look, what = Look(height, width, channels, bool(alpha), depth), f"a block of {count} x {height} x {width} pixels"
+    _require(0 < height * width <= PICTURE_PIXELS and 0 < count <= look.most, what)
     _require(error <= largest_error(depth), f"an error of {error} for samples of {depth} bits")
-    return Block(count, Look(height, width, channels, bool(alpha), depth))
+    return Block(count, look)
 
 
 class _Inflated:

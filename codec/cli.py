@@ -14,14 +14,15 @@ import sys
 import time
 from dataclasses import replace
 from importlib import import_module
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
 from codec import archive_cli, batch
 from codec.batch import Record
-from codec.container import Kind, unpack
-from codec.errors import CodecError
+from codec.container import Kind, is_kind, unpack
+from codec.errors import CodecError, UnsupportedInput
 from codec.files import read_bytes, write_bytes
 from codec.limits import DEFAULT
 
@@ -85,6 +86,19 @@ class _Part(click.ParamType[tuple[int, ...]]):
         return tuple(map(int, numbers))
 
 
+class _Run(click.ParamType[slice]):
+    """A:B, frames from A on, up to B and without it; either may be left out."""
+
+    name = "A:B"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> slice:
+        ends = str(value).split(":")
+        if len(ends) != 2 or not all(end.isdecimal() or not end for end in ends):
+            self.fail(f"{value!r} is not A:B, numbers of frames from 0 on", param, ctx)
+        start, stop = (int(end) if end else None for end in ends)
+        return slice(start, stop)
+
+
 _share, _positive, _many = _Real(0, 100), _Real(0, min_open=True), click.IntRange(min=1)
 _inputs = click.argument("inputs", metavar="IN...", nargs=-1, required=True)
 _files = click.argument("inputs", metavar="FILE...", nargs=-1, required=True)
@@ -130,14 +144,18 @@ def compress(
     max_pixels: int,
     as_json: bool,
 ) -> None:
-    """Compress pictures to .egm files: lossy, or exactly with --lossless.
+    """Compress pictures and clips to .egm files: lossy, or exactly with --lossless.
 
-    Each is written beside its input, unless -o or --output-dir say where; standard input (-) goes to standard output.
+    A clip is a video file, an animated picture, a folder of numbered pictures, or an array (.npy, .npz) of uint8, (T, H,
+    W) or (T, H, W, 3). Each file is written beside its input, unless -o or --output-dir say where; standard input (-)
+    goes to standard output.
     """
     if sum(value is not None for value in (quality, target_bpp, target_psnr, lossless or None, max_error)) > 1:
         raise click.UsageError("--quality, --target-bpp, --target-psnr, --lossless and --max-error exclude each other")
     bound = 0 if lossless else max_error
     names = batch.outputs(inputs, output, folder, ".egm", as_json)
+    from codec.clip_cli import compress_clip
+    from codec.frames import is_clip
     from codec.model import load_model
     from codec.pixels import read_image
     from codec.still import decode, encode
@@ -150,6 +168,12 @@ def compress(
     def work(source: str, target: str) -> tuple[Record, str]:
         start = time.perf_counter()
         batch.check(source, target, force)
+        if is_clip(source):
+            if target_bpp or target_psnr or max_error:
+                raise UnsupportedInput("a clip takes --quality or --lossless; the other aims are for pictures")
+            named = chosen if model else None
+            common = {"threads": threads, "force": force, "verify": verify, "limits": limits, "effort": effort}
+            return compress_clip(source, target, quality=aims["quality"], lossless=lossless, model=named, **common)
         image = read_image(source, limits, exact=bound is not None)
         if bound:
             image = image.expanded()
@@ -182,6 +206,7 @@ def compress(
 @_folder
 @click.option("--crop", type=_Part(), help="A part of the picture, in pixels; no more of a lossless file is decoded.")
 @click.option("--preview", is_flag=True, help="Every 8th row and column of a lossless picture, fast.")
+@click.option("--frames", type=_Run(), help="Of a clip: frames from A on, up to B and without it.")
 @_model
 @_threads
 @_force
@@ -193,28 +218,34 @@ def decompress(
     folder: str | None,
     crop: tuple[int, ...] | None,
     preview: bool,
+    frames: slice | None,
     model: str | None,
     threads: int,
     force: bool,
     max_pixels: int,
     as_json: bool,
 ) -> None:
-    """Decompress .egm files to pictures.
+    """Decompress .egm files to pictures and clips.
 
-    The extension of the output names its format: png (the default), jpg, webp, tiff, bmp, ppm.
+    The extension of the output names its format: png (the default), jpg, webp, tiff, bmp, ppm; for a clip mkv (the
+    default), mp4, gif, png, npy, or a folder, which has no dot in its name.
     """
     if crop and preview:
         raise click.UsageError("--crop and --preview exclude each other")
     names = batch.outputs(inputs, output, folder, ".png", as_json)
+    from codec.clip_cli import decompress_clip
+    from codec.frames import WRITTEN
     from codec.lossless import Crop
     from codec.model import load_model
     from codec.pixels import FORMATS, format_of, write_image
     from codec.still import decode
 
+    form = ""
     try:
         form = FORMATS[format_of(names[0])][0]
     except CodecError as error:
-        raise click.BadParameter(str(error), param_hint="-o") from None
+        if Path(names[0]).suffix.lower() not in WRITTEN:
+            raise click.BadParameter(str(error), param_hint="-o") from None
     limits = replace(DEFAULT, max_pixels=max_pixels)
     common: dict[str, Any] = {"limits": limits, "threads": threads, "preview": preview}
     common |= {"model": load_model(model) if model else None, "crop": Crop(*crop) if crop else None}
@@ -223,6 +254,16 @@ def decompress(
         start = time.perf_counter()
         batch.check(source, target, force)
         data = read_bytes(source, limits)
+        if is_kind(data, Kind.VIDEO):
+            if crop or preview:
+                raise UnsupportedInput("--crop and --preview are for pictures; a clip takes --frames")
+            if output is None and folder is None:
+                target = str(Path(target).with_suffix(".mkv"))
+                batch.check(source, target, force)
+            one = {"frames": frames, "model": common["model"], "threads": threads, "force": force, "limits": limits}
+            return decompress_clip(data, source, target, **one)
+        if frames:
+            raise UnsupportedInput("--frames is for clips, and this file holds a picture")
         with batch.progress(f"decoding {batch.shown(source)}") as progress:
             image = decode(data, progress=progress, **common)
         notices = write_image(image, target, force=force)
@@ -263,6 +304,7 @@ def test(inputs: tuple[str, ...], model: str | None, threads: int, max_pixels: i
     from codec.archive import Archive
     from codec.model import load_model, unpack_model
     from codec.still import decode
+    from codec.video import decode_video
 
     limits = replace(DEFAULT, max_pixels=max_pixels)
     chosen = load_model(model) if model else None
@@ -275,6 +317,9 @@ def test(inputs: tuple[str, ...], model: str | None, threads: int, max_pixels: i
                 unpack_model(data, limits)
             elif kind == Kind.ARCHIVE:
                 Archive(data, model=chosen, limits=limits).verify(threads, progress)
+            elif kind == Kind.VIDEO:
+                for _ in decode_video(data, model=chosen, limits=limits, threads=threads, progress=progress):
+                    pass
             else:
                 decode(data, model=chosen, limits=limits, threads=threads, progress=progress)
         return {"input": source, "bytes": len(data), "ok": True}, f"{batch.shown(source)}: ok"

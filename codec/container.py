@@ -1,6 +1,6 @@
 """Bytes <-> header + chunks. The layout is drawn, and its rules are numbered, in SPEC.md.
 
-    file = header, chunk, chunk, ..., last chunk
+    file = header, chunk, chunk, ..., last chunk          parts = length, bytes, length, bytes, ...
 
 The checks come in the order of the bytes, and all of them before any entropy decoding: magic, version, checksum of the
 header, legal ranges, limits, and for each chunk its length, its checksum and its type. Standard library only.
@@ -16,7 +16,20 @@ from enum import IntEnum
 from codec.errors import ChecksumMismatch, CorruptStream, NotOurFormat, TruncatedStream, UnsupportedVersion
 from codec.limits import DEFAULT, Limits
 
-__all__ = ["MAGIC", "VERSION", "Chunk", "Header", "Kind", "pack", "unpack"]
+__all__ = [
+    "MAGIC",
+    "VERSION",
+    "Chunk",
+    "Header",
+    "Kind",
+    "is_kind",
+    "join",
+    "numbers",
+    "pack",
+    "spell",
+    "split",
+    "unpack",
+]
 
 MAGIC = b"\xceEGM"  # 0xCE is no ASCII and, before an 'E', no UTF-8: a channel for text gives itself away
 VERSION = 1
@@ -35,7 +48,7 @@ class Kind(IntEnum):
 
 
 # The critical chunks of version 1; a kind without any is reserved. Ancillary chunks may stand in a file of every kind.
-CRITICAL = {Kind.PHOTO: "TA", Kind.LOSSLESS: "PCT", Kind.VIDEO: "", Kind.ARCHIVE: "MIB", Kind.MODEL: "JN"}
+CRITICAL = {Kind.PHOTO: "TA", Kind.LOSSLESS: "PCT", Kind.VIDEO: "PG", Kind.ARCHIVE: "MIB", Kind.MODEL: "JN"}
 ONCE = frozenset("ACIJMNPei")  # chunk types that a file holds at most once
 
 
@@ -146,8 +159,8 @@ def unpack(data: bytes, limits: Limits = DEFAULT) -> tuple[Header, tuple[Chunk, 
     """
     cursor = _Cursor(data)
     header = _read_header(cursor)
-    if header.kind == Kind.ARCHIVE:  # whose pictures are decoded one by one
-        limits.check("max_frames", header.frames, "pictures")
+    if header.kind in (Kind.ARCHIVE, Kind.VIDEO):  # whose pictures are decoded one by one
+        limits.check("max_frames", header.frames, "frames" if header.kind == Kind.VIDEO else "pictures")
         limits.check_size(header.width, header.height)
     else:
         limits.check_size(header.width, header.height, header.frames)
@@ -178,6 +191,40 @@ def unpack(data: bytes, limits: Limits = DEFAULT) -> tuple[Header, tuple[Chunk, 
     if cursor.at != len(data):
         raise CorruptStream(f"{len(data) - cursor.at:,} bytes follow the last chunk, which ends at byte {cursor.at:,}")
     return header, tuple(chunks)
+
+
+def is_kind(data: bytes, kind: Kind) -> bool:
+    """Whether a file says that it is of that kind; nothing is checked."""
+    return data[len(MAGIC) + 1 : len(MAGIC) + 2] == bytes([kind])
+
+
+def join(parts: Sequence[bytes]) -> bytes:
+    """Byte strings in one: each after its length."""
+    return b"".join(_varint(len(part)) + part for part in parts)
+
+
+def split(data: bytes, count: int) -> list[bytes]:
+    """The twin of `join`, for so many byte strings; CorruptStream if the bytes do not hold exactly those."""
+    if count > len(data):  # each has a byte at least
+        raise CorruptStream(f"{len(data):,} bytes for {count:,} parts")
+    cursor = _Cursor(data)
+    parts = [cursor.take(cursor.varint(f"length of part {i}"), f"part {i}") for i in range(count)]
+    if cursor.at != len(data):
+        raise CorruptStream(f"{len(data) - cursor.at:,} bytes follow the last of {count:,} parts")
+    return parts
+
+
+def spell(values: Sequence[int]) -> bytes:
+    """Numbers as varints, one after the other."""
+    return b"".join(map(_varint, values))
+
+
+def numbers(data: bytes) -> list[int]:
+    """The twin of `spell`; CorruptStream if the last one is cut."""
+    cursor, values = _Cursor(data), []
+    while cursor.at < len(data):
+        values.append(cursor.varint(f"number {len(values)}"))
+    return values
 
 
 def _read_header(cursor: _Cursor) -> Header:

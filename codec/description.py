@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from dataclasses import replace
 from typing import Any
 
 from codec.archive import Archive
 from codec.container import Chunk, Header, Kind, unpack
+from codec.group import Way, way_of
 from codec.limits import DEFAULT, Limits
 from codec.lossless import plan_of
 from codec.model import unpack_model
 from codec.tile import Mode
+from codec.video import plan_of as video_plan
 
 __all__ = ["describe"]
 
@@ -39,6 +42,8 @@ def describe(data: bytes) -> dict[str, Any]:
         record |= {"bit_depth": header.bit_depth, "frames": header.frames, "alpha": any(c.type == "A" for c in chunks)}
         if header.kind == Kind.LOSSLESS:
             record |= _exactness(header, chunks)
+        if header.kind == Kind.VIDEO:
+            record |= _groups(header, chunks)
         record |= {"bpp": 8 * len(data) / (header.width * header.height * header.frames)}
         record |= {"model": header.model_id.hex() if any(header.model_id) else None, "digest": header.digest.hex()}
     sizes: dict[str, list[int]] = {}
@@ -56,6 +61,22 @@ def _exactness(header: Header, chunks: tuple[Chunk, ...]) -> dict[str, Any]:
         "max_error": plan.error,
         "palette": None if palette is None else len(palette),
         "tiles": {mode.name.lower(): modes[mode] for mode in Mode if modes[mode]},
+    }
+
+
+def _groups(header: Header, chunks: tuple[Chunk, ...]) -> dict[str, Any]:
+    """Of a video: its rate, where its groups begin, how they are coded, and what a second costs."""
+    plan = video_plan(header, chunks)
+    ways = Counter(way_of(data) for data, _ in plan.groups)
+    starts = list(itertools.accumulate((count for _, count in plan.groups[:-1]), initial=0))
+    bits = 8 * sum(len(chunk.data) for chunk in chunks)
+    return {
+        "alpha": False,
+        "rate": str(plan.rate),
+        "seconds": float(header.frames / plan.rate),
+        "kbit_per_second": bits * float(plan.rate) / header.frames / 1000,
+        "groups": {way.name.lower(): ways[way] for way in Way if ways[way]},
+        "starts": starts,
     }
 
 

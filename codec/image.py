@@ -9,7 +9,7 @@ their digest into the header. Memory beyond the picture itself does not grow wit
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -80,21 +80,52 @@ def decode(
     model = model or find_model(header.model_id)
     if model.id != header.model_id:
         raise ModelMismatch(f"the file needs model {header.model_id.hex()}, not {model.id.hex()} ({model.name})")
-    built = photo(model)
     tiles = [chunk.data for chunk in chunks if chunk.type == "T"]
-    boxes = list(_boxes(header.height, header.width))
+    shape = header.height, header.width, header.channels
+    colour = decode_tiles(photo(model), tiles, shape, threads, progress)
+    image = Image(colour, _alpha(header, chunks), _one(chunks, "i"), _one(chunks, "e"))
+    if digest(image) != header.digest:
+        raise Desync("all checksums fit, but the pixels are not those the encoder saw: this machine computes otherwise")
+    return image
+
+
+def encode_tiles(
+    built: Photo, colour: U8, step_index: int, effort: int, threads: int, progress: Progress | None = None
+) -> tuple[list[bytes], U8]:
+    """Payloads of the tiles of a picture (H, W, 1 or 3), in raster order, and the decoded picture."""
+    boxes = list(_boxes(*colour.shape[:2]))
+    canvas = Canvas(built, *colour.shape, threads)
+    jobs = ((box, partial(_encode_box, built, colour, box, step_index, effort)) for box in boxes)
+    payloads = []
+    for done, (box, (payload, y)) in enumerate(in_order(jobs, threads, len(boxes)), 1):
+        payloads.append(payload)
+        canvas.add(box, y, step_index)
+        if progress:
+            progress(done, len(boxes))
+    return payloads, canvas.colour
+
+
+def decode_tiles(
+    built: Photo, tiles: Sequence[bytes], shape: tuple[int, int, int], threads: int, progress: Progress | None = None
+) -> U8:
+    """A picture of that shape: the twin of `encode_tiles`.
+
+    Raises
+    ------
+    CorruptStream
+        Another number of tiles, or tiles of two qualities.
+    """
+    height, width, channels = shape
+    boxes = list(_boxes(height, width))
     if len(tiles) != len(boxes):
-        raise CorruptStream(f"{len(tiles)} tiles for {header.width} x {header.height} pixels, expected {len(boxes)}")
-    canvas = Canvas(built, header.height, header.width, header.channels, threads)
+        raise CorruptStream(f"{len(tiles)} tiles for {width} x {height} pixels, expected {len(boxes)}")
+    canvas = Canvas(built, height, width, channels, threads)
     jobs = ((box, partial(decode_tile, built, tile, _shape(box))) for tile, box in zip(tiles, boxes, strict=True))
     for done, (box, (step_index, y)) in enumerate(in_order(jobs, threads, len(boxes)), 1):
         canvas.add(box, y, step_index)
         if progress:
             progress(done, len(boxes))
-    image = Image(canvas.colour, _alpha(header, chunks), _one(chunks, "i"), _one(chunks, "e"))
-    if digest(image) != header.digest:
-        raise Desync("all checksums fit, but the pixels are not those the encoder saw: this machine computes otherwise")
-    return image
+    return canvas.colour
 
 
 def encode_to_target(
@@ -157,23 +188,14 @@ def _encode(
         found = "a palette" if image.palette is not None else f"samples of {image.bit_depth} bits"
         remedy = "use .expanded() or .filled() of it, or code it without loss (max_error=0)"
         raise UnsupportedInput(f"the lossy codec takes RGB and grey of 8 bits, and this picture has {found}; {remedy}")
-    built = photo(model)
     height, width, channels = image.colour.shape
-    boxes = list(_boxes(height, width))
-    canvas = Canvas(built, height, width, channels, threads)
-    jobs = ((box, partial(_encode_box, built, image.colour, box, step_index, effort)) for box in boxes)
-    chunks = []
-    for done, (box, (payload, y)) in enumerate(in_order(jobs, threads, len(boxes)), 1):
-        chunks.append(Chunk("T", payload))
-        canvas.add(box, y, step_index)
-        if progress:
-            progress(done, len(boxes))
+    payloads, colour = encode_tiles(photo(model), image.colour, step_index, effort, threads, progress)
+    chunks = [Chunk("T", payload) for payload in payloads]
     if image.alpha is not None:
         chunks.append(Chunk("A", pack_plane(image.alpha)))
     chunks += [Chunk(letter, data) for letter, data in (("i", image.icc), ("e", image.exif)) if data]
-    decoded = replace(image, colour=canvas.colour)
-    header = Header(Kind.PHOTO, width, height, channels, 8, 1, model.id, digest(decoded))
-    return pack(header, chunks), canvas.colour
+    header = Header(Kind.PHOTO, width, height, channels, 8, 1, model.id, digest(replace(image, colour=colour)))
+    return pack(header, chunks), colour
 
 
 def _encode_box(built: Photo, colour: U8, box: Box, step_index: int, effort: int) -> tuple[bytes, Ints]:
@@ -181,13 +203,22 @@ def _encode_box(built: Photo, colour: U8, box: Box, step_index: int, effort: int
 
 
 class Canvas:
-    """Tiles of coefficients in, in raster order, pixels out: the decoder's synthesis, in strips of bounded height."""
+    """Tiles of coefficients in, in raster order, pixels out: the decoder's synthesis, in strips of bounded height.
 
-    def __init__(self, built: Photo, height: int, width: int, channels: int, threads: int = 0) -> None:
+    Parameters
+    ----------
+    restored : whether the restoration is applied; always, for a photo
+    """
+
+    def __init__(
+        self, built: Photo, height: int, width: int, channels: int, threads: int = 0, restored: bool = True
+    ) -> None:
         self._threads = threads
         self.colour: U8 = np.empty((height, width, channels), np.uint8)
         self._built = built
-        self._halo = built.restoration.halo + 1  # blocks that a block's pixels depend on; 1 for the lapped transform
+        self._restored = restored
+        # blocks that a block's pixels depend on; 1 for the lapped transform
+        self._halo = 1 + (built.restoration.halo if restored else 0)
         self._h, self._w = -(-height // BLOCK), -(-width // BLOCK)
         self._rows = np.zeros((0, self._w, transform.COEFFICIENTS), np.int32)  # coefficients that are still needed
         self._top = 0  # block row of the first of them
@@ -230,7 +261,8 @@ class Canvas:
         c, d = max(left - self._halo, 0), min(right + self._halo, self._w)
         y = self._rows[a - self._top : b - self._top, c:d]
         x = transform.synthesis(y, (b - a, d - c))
-        x = self._built.restoration(x, self._step_index, int(self._built.steps[self._step_index]))
+        if self._restored:
+            x = self._built.restoration(x, self._step_index, int(self._built.steps[self._step_index]))
         x = x[(top - a) * BLOCK : (bottom - a) * BLOCK, (left - c) * BLOCK : (right - c) * BLOCK]
         if self.colour.shape[2] == 1:
             x = x.sum(axis=2, keepdims=True) / 3

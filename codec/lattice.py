@@ -23,17 +23,17 @@ from numpy.typing import NDArray
 from codec.intnet import Carrier
 
 __all__ = [
-    "FAR",
+    "AROUND",
     "MARGIN",
     "PHASES",
     "UNIT",
+    "Offset",
     "Phase",
     "View",
-    "absolute",
     "columns",
     "logarithm",
+    "nearest",
     "view",
-    "wide_columns",
 ]
 
 MARGIN = 4  # pixels around a plane that a view may reach into
@@ -46,12 +46,6 @@ AROUND = 13  # pixels seen of each plane before, the one at the same place first
 OCTAVE = 16  # steps of a logarithm
 LOG_ZERO = 8 * OCTAVE  # of a feature: a sum of 256, which is a mean distance of 4 grey levels
 LEVELS = 2  # finest levels with an indicator of their own
-
-FAR = 8  # margin of planes for `absolute`
-WIDE = 60  # pixels that are seen there
-TOP = 255  # features stay within
-LEVEL_STEP = 32
-STYLE_SPREAD = 8 * 64  # means are in units of 8 grey levels, of 256
 
 Offset = tuple[int, int]
 
@@ -68,7 +62,8 @@ class Phase(NamedTuple):
         return (height - self.top + 1) // 2, (width - self.left + 1) // 2
 
 
-def _nearest(count: int, known: Callable[[int, int], bool], farthest: int = MARGIN) -> tuple[Offset, ...]:
+def nearest(count: int, known: Callable[[int, int], bool], farthest: int = MARGIN) -> tuple[Offset, ...]:
+    """Offsets of the pixels nearest to one, of those that are `known`: `count` of them, or all there are."""
     reach = range(-farthest, farthest + 1)
     offsets = sorted((y * y + x * x, y, x) for y in reach for x in reach if known(y, x))
     return tuple((y, x) for _, y, x in offsets[:count])
@@ -80,12 +75,11 @@ _KNOWN: tuple[Callable[[int, int], bool], ...] = (
     lambda y, x: y % 2 == 1 or x % 2 == 1,
 )
 PHASES = (
-    Phase(1, 1, _nearest(16, _KNOWN[0])),
-    Phase(0, 1, _nearest(24, _KNOWN[1])),
-    Phase(1, 0, _nearest(28, _KNOWN[2])),
+    Phase(1, 1, nearest(16, _KNOWN[0])),
+    Phase(0, 1, nearest(24, _KNOWN[1])),
+    Phase(1, 0, nearest(28, _KNOWN[2])),
 )
-_WIDE = tuple(_nearest(WIDE, known, FAR) for known in _KNOWN)
-_ALL_AROUND = _nearest(AROUND, lambda y, x: True)
+_ALL_AROUND = nearest(AROUND, lambda y, x: True)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,11 +98,6 @@ class View:
     base: Carrier
     spread: Carrier
     log: NDArray[np.int32]
-
-
-def wide_columns(plane: int, phase: int) -> int:
-    """K: how many features a pixel of a phase has in a plane, for `absolute`."""
-    return len(_WIDE[phase]) + AROUND * plane + 3
 
 
 def columns(plane: int, phase: int) -> int:
@@ -173,50 +162,6 @@ def view(known: Sequence[Carrier], phase: int, level: int, depth: int, rows: sli
         z[extra + 2 + last + number] = UNIT if level == number else 0
     np.clip(z, -CLIP, CLIP, out=z)
     return View(z.reshape(len(z), -1).T, base.ravel(), spread.ravel(), log.ravel())
-
-
-def absolute(known: Sequence[Carrier], phase: int, level: int, depth: int, rows: slice, height: int) -> View:
-    """What the pixels of some rows of a phase see in a set of pictures that are alike, such as digits: the samples
-    themselves, more of them, and where they are in the picture.
-
-    Parameters
-    ----------
-    known : as for `view`, but in grey levels, and with a margin of FAR pixels, black
-    height : of the level
-
-    Returns
-    -------
-    View
-        With z in [-TOP, TOP], and one base and spread for all pixels.
-    """
-    here, last = PHASES[phase], len(known) - 1
-    width = known[-1].shape[-1] - 2 * FAR
-    across, count = (width - here.left + 1) // 2, rows.stop - rows.start
-
-    def seen(plane: Carrier, offset: Offset) -> Carrier:
-        top, left = FAR + here.top + offset[0] + 2 * rows.start, FAR + here.left + offset[1]
-        return plane[..., top : top + 2 * count : 2, left : left + 2 * across : 2]
-
-    offsets = [(known[-1], offset) for offset in _WIDE[phase]]
-    offsets += [(plane, offset) for plane in known[:-1] for offset in _ALL_AROUND]
-    z = np.empty((wide_columns(last, phase), *seen(known[-1], (0, 0)).shape), np.float32)
-    for row, (plane, offset) in zip(z, offsets, strict=False):
-        row[...] = seen(plane, offset)
-    samples = z[: len(offsets)]
-    samples *= 2.0 ** (8 - depth)
-    np.floor(samples, out=samples)
-    np.maximum(samples, -TOP, out=samples)  # the floor of a negative difference may lie below
-    y = here.top + 2 * np.arange(rows.start, rows.stop)
-    x = here.left + 2 * np.arange(across)
-    z[-3] = (256 * y // height - 128)[:, None]
-    z[-2] = 256 * x // width - 128
-    z[-1] = LEVEL_STEP * min(level, 7)
-    pixels = z[0].size
-    base, spread = np.full(pixels, QUARTERS << (depth - 1)), np.full(pixels, STYLE_SPREAD << max(depth - 8, 0))
-    if last:
-        base[:] = 0
-    spread = spread.astype(np.float32)
-    return View(z.reshape(len(z), -1).T, base.astype(np.float32), spread, logarithm(spread))
 
 
 def logarithm(x: Carrier) -> NDArray[np.int32]:

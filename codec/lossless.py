@@ -17,7 +17,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from codec import residual
 from codec.container import Chunk, Header, Kind, pack, unpack
 from codec.digest import digest
 from codec.errors import CorruptStream, Desync, ModelMismatch, UnsupportedInput, UnsupportedVersion
@@ -26,8 +25,7 @@ from codec.jobs import Progress, in_processes, shares
 from codec.limits import DEFAULT, Limits
 from codec.model import Model, find_model
 from codec.picture import Image
-from codec.residual import Residual
-from codec.tile import Mode, Plan, decode_tile, encode_tile, largest_error
+from codec.tile import Mode, Networks, Plan, decode_tile, encode_tile, largest_error, networks
 
 __all__ = ["Crop", "check_crop", "decode", "encode", "plan_of"]
 
@@ -92,7 +90,7 @@ def encode(
     most = largest_error(image.bit_depth)
     if not 0 <= max_error <= most:
         raise UnsupportedInput(f"an error of {max_error} for samples of {image.bit_depth} bits, expected 0 .. {most}")
-    built = residual.residual(model)
+    built = networks(model)
     drawn = looks_like_graphics(image.pixels)
     side = GRAPHICS_SIDE if drawn else PHOTO_SIDE
     plan = Plan(image.channels, image.alpha is not None, image.bit_depth, max_error, side)
@@ -191,12 +189,12 @@ def check_crop(crop: Crop, width: int, height: int) -> None:
         raise ValueError(f"the crop {','.join(map(str, crop))} is not inside a picture of {width} x {height}")
 
 
-def _encode_box(built: Residual, plan: Plan, image: Image, box: Box, effort: int) -> bytes:
+def _encode_box(built: Networks, plan: Plan, image: Image, box: Box, effort: int) -> bytes:
     window = (slice(box.top, box.bottom), slice(box.left, box.right))
     return encode_tile(built, plan, image.colour[window], None if image.alpha is None else image.alpha[window], effort)
 
 
-def _decode_box(built: Residual | None, plan: Plan, payload: bytes, box: Box, skip: int) -> bytes:
+def _decode_box(built: Networks | None, plan: Plan, payload: bytes, box: Box, skip: int) -> bytes:
     return np.ascontiguousarray(decode_tile(built, plan, payload, box.size(), skip)).tobytes()
 
 
@@ -234,11 +232,11 @@ def plan_of(header: Header, chunks: Sequence[Chunk]) -> tuple[Plan, NDArray[np.u
     return plan, np.frombuffer(data, np.uint8, offset=1).reshape(-1, columns)
 
 
-def _networks(header: Header, model: Model | None, tiles: Sequence[bytes]) -> Residual | None:
+def _networks(header: Header, model: Model | None, tiles: Sequence[bytes]) -> Networks | None:
     """The networks that the tiles need, if any does."""
     if not any(tile[:1] == bytes([Mode.RESIDUAL]) for tile in tiles):
         return None
     model = model or find_model(header.model_id)
     if model.id != header.model_id:
         raise ModelMismatch(f"the file needs model {header.model_id.hex()}, not {model.id.hex()} ({model.name})")
-    return residual.residual(model)
+    return networks(model)

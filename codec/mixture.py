@@ -25,11 +25,12 @@ from codec.entropy import LOGIT_UNIT, TOTAL
 from codec.intnet import Carrier, pattern
 from codec.lattice import OCTAVE, View, logarithm
 
-__all__ = ["COMPONENTS", "LEAK_BITS", "OUTPUTS", "Code", "code_samples", "mixture", "self_test"]
+__all__ = ["COMPONENTS", "LEAK_BITS", "OUTPUTS", "TABLED", "Code", "code_samples", "mixture", "self_test", "tables"]
 
 COMPONENTS = 3
 OUTPUTS = 3 * COMPONENTS  # of a network: logits in 1/32 bit, means in 1/64 spread, log2 of scales in 1/16 octave
 MEAN_UNIT = 64  # of a grey level
+TABLED = 512  # values that a table has at most
 LEAK_BITS = 13  # a share of 2^-13 is spread over all values
 LEAST, MOST = -4 * OCTAVE, 15 * OCTAVE  # logarithms of scales
 
@@ -37,6 +38,7 @@ _WEIGHT_BITS, _CDF_BITS = 12, 22
 _CELL = 512  # steps of the table of G per unit
 _REACH = 12 * _CELL
 _DEPTH = 7  # of the tree of decisions that follows the quantiles
+_BLOCK = 1 << 17  # entries of tables that are worked on at a time
 
 F32 = NDArray[np.float32]
 Code = Callable[[NDArray[np.int32], NDArray[Any] | None], NDArray[Any]]
@@ -48,30 +50,26 @@ _MORE = 3
 _CENTRE, _SCALE, _EVENLY = -3, -2, -1
 
 
-def mixture(outputs: Carrier, seen: View, anchors: Sequence[int] = ()) -> F32:
+def mixture(outputs: Carrier, seen: View) -> F32:
     """The distributions that a network's outputs stand for, at the pixels that saw `seen`.
 
     Parameters
     ----------
-    outputs : (n, OUTPUTS + A): logits, means and logarithms of scales of three components, and A more logits
-    anchors : A grey levels that are likely by themselves, such as black: components as narrow as can be
+    outputs : (n, OUTPUTS): logits, means and logarithms of scales of three components
 
     Returns
     -------
-    (3 K + 3, n) for K = 3 + A, see above
+    (3 K + 3, n) for K = 3, see above
     """
-    o, spread = outputs.T.astype(np.float32, order="C"), seen.spread.astype(np.float32)
-    free, count = COMPONENTS, COMPONENTS + len(anchors)
+    o, spread, count = outputs.T.astype(np.float32, order="C"), seen.spread.astype(np.float32), COMPONENTS
     mix = np.empty((3 * count + _MORE, o.shape[1]), np.float32)
     weights, centres, slopes = (mix[part * count : (part + 1) * count] for part in range(3))
-    logits = np.concatenate([o[:free], o[OUTPUTS:]]) if anchors else o[:free]
+    logits = o[:count]
     _POWERS.take((logits.max(axis=0) - logits).astype(np.int32), out=weights, mode="clip")
-    np.multiply(o[free : 2 * free], spread * np.float32(1 / MEAN_UNIT), out=centres[:free])
-    np.floor(centres[:free], out=centres[:free])
-    centres[:free] += seen.base.astype(np.float32) * np.float32(MEAN_UNIT // 4)
-    centres[free:] = np.multiply(anchors, MEAN_UNIT, dtype=np.float32)[:, None]
-    index = np.zeros((count, o.shape[1]), np.int32)  # an anchor has the smallest scale
-    index[:free] = np.clip(o[2 * free : OUTPUTS] + (seen.log - 6 * OCTAVE), LEAST, MOST).astype(np.int32) - LEAST
+    np.multiply(o[count : 2 * count], spread * np.float32(1 / MEAN_UNIT), out=centres)
+    np.floor(centres, out=centres)
+    centres += seen.base.astype(np.float32) * np.float32(MEAN_UNIT // 4)
+    index = np.clip(o[2 * count :] + (seen.log - 6 * OCTAVE), LEAST, MOST).astype(np.int32) - LEAST
     _SLOPES.take(index, out=slopes, mode="clip")
     scale = _SCALES.take(index)
     total, centre, width = weights[0].copy(), weights[0] * centres[0], weights[0] * scale[0]
@@ -152,20 +150,62 @@ def code_samples(mix: F32, low: int, high: int, code: Code, samples: NDArray[Any
     return out
 
 
+def tables(mix: F32, low: int, high: int, without: Sequence[int] = ()) -> NDArray[np.int32]:
+    """The distributions as tables of all values, for few values: (n, high - low + 1), rows add up to 2^16.
+
+    There is no leak: each value has at least the least frequency.
+
+    without : values that the samples are known not to have; they have no more than that
+    """
+    freqs = np.empty((mix.shape[1], high - low + 1), np.int32)
+    step = max(1, _BLOCK // (high - low + 1))
+    for first in range(0, len(freqs), step):
+        freqs[first : first + step] = _tables(mix[:, first : first + step], low, high, without)
+    return freqs
+
+
+def _tables(mix: F32, low: int, high: int, without: Sequence[int]) -> NDArray[np.int32]:
+    components, span = (len(mix) - _MORE) // 3, high - low + 1
+    at = (np.arange(low, high, dtype=np.float32) * np.float32(MEAN_UNIT) + np.float32(MEAN_UNIT // 2))[:, None]
+    edges = np.zeros((span + 1, mix.shape[1]))  # of integers below 2^53, as all that follows but the quotient
+    for k in range(components):
+        cell = at - mix[components + k]
+        cell *= mix[2 * components + k]
+        cell += np.float32(_REACH)
+        np.maximum(cell, 0, out=cell)
+        np.minimum(cell, np.float32(2 * _REACH), out=cell)
+        height, weight = _CDF64.take(cell.astype(np.int32)), mix[k].astype(np.float64)
+        height *= weight
+        edges[1:-1] += height
+        weight *= 1 << _CDF_BITS
+        edges[-1] += weight
+    mass = edges[1:] - edges[:-1]
+    mass[[value - low for value in without if low <= value <= high]] = 0
+    total = np.maximum(mass.sum(axis=0), 1)
+    mass *= TOTAL - span
+    mass /= total
+    freqs = mass.T.astype(np.int32, order="C")
+    freqs += 1
+    freqs[np.arange(len(freqs)), freqs.argmax(axis=1)] += TOTAL - freqs.sum(axis=1, dtype=np.int32)
+    return freqs
+
+
 def self_test() -> bytes:
     """Digest (8 bytes) of the probabilities that fixed outputs give: a machine that rounds otherwise finds another."""
     digest, count = hashlib.blake2b(digest_size=8), 512
-    for low, high, anchors in ((0, 255, (0, 254)), (-65535, 65535, ())):
-        outputs = pattern((count, OUTPUTS + len(anchors)), -600, 600).astype(np.float32)
+    for low, high in ((0, 255), (-65535, 65535)):
+        outputs = pattern((count, OUTPUTS), -600, 600).astype(np.float32)
         base = pattern((count,), 4 * low, 4 * high).astype(np.float32)
         spread = (1 + pattern((count,), 45, 1 << 16)).astype(np.float32)
-        mix = mixture(outputs, View(np.zeros((count, 0), np.float32), base, spread, logarithm(spread)), anchors)
+        mix = mixture(outputs, View(np.zeros((count, 0), np.float32), base, spread, logarithm(spread)))
 
         def code(ones: NDArray[np.int32], decisions: NDArray[Any] | None) -> NDArray[Any]:
             digest.update(ones.astype("<i4").tobytes())
             return np.zeros(len(ones), np.int32) if decisions is None else decisions
 
         code_samples(mix, low, high, code, pattern((count,), low, high))
+        if high - low < TABLED:
+            digest.update(tables(mix, low, high, (0, 254)).astype("<i4").tobytes())
     return digest.digest()
 
 
@@ -231,6 +271,7 @@ _POWERS = np.array(
     np.float32,
 )  # floor(2^(12 - j / 32)), the 64th root of 2^(768 - 2 j)
 _CDF = _logistic()
+_CDF64 = _CDF.astype(np.float64)
 _LADDER = _ladder()
 # 2^(j / 16) with 20 bits behind the point, and its inverse in table steps per 1/64 grey level
 _SCALES = (np.array([_root16(1 << (j + 16 * 20)) for j in range(LEAST, MOST + 1)]) * 2.0**-20).astype(np.float32)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from codec import lossless, residual
+from codec import lossless
 from codec.archive import Archive, digest_of
 from codec.catalogue import Block, Catalogue, Look, check_names, runs, write_catalogue
 from codec.container import Chunk, Header, Kind, pack
@@ -19,8 +19,7 @@ from codec.jobs import Progress, in_order
 from codec.limits import DEFAULT
 from codec.model import Model
 from codec.picture import Image
-from codec.residual import Residual
-from codec.tile import encode_tile, largest_error
+from codec.tile import Networks, encode_tile, largest_error, networks
 
 __all__ = ["Item", "pack_archive"]
 
@@ -70,7 +69,7 @@ def pack_archive(
         raise UnsupportedInput("there are no pictures to pack")
     if after is not None:
         _check_fits(after, model, max_error, dimensions)
-    built = None if apart else residual.residual(model)
+    built = None if apart else networks(model)
     alone = encode_file or partial(lossless.encode, model=model, max_error=max_error, threads=1)
     gathered = _Gathered(0 if built is None else len(built.nets), max_error, dimensions, after)
 
@@ -149,7 +148,7 @@ class _Gathered:
 
 
 def _coded(
-    built: Residual, layout: Sequence[Block], images: Sequence[Image], max_error: int, threads: int
+    built: Networks, layout: Sequence[Block], images: Sequence[Image], max_error: int, threads: int
 ) -> Iterator[bytes]:
     """Data of the blocks of pictures that stand side by side."""
 

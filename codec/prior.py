@@ -33,6 +33,8 @@ from codec.layers import Input, Layers, chained
 
 Ints = NDArray[np.integer[Any]]
 I64 = NDArray[np.int64]
+Live = NDArray[np.bool_]  # (h * w,), which blocks are coded
+Shape = tuple[int, int]  # blocks
 Code = Callable[[Ints, Any], Any]  # tables, symbols (None on the decoder's side) -> symbols
 
 STEPS = 64  # qualities
@@ -52,7 +54,7 @@ HYPER_GROUPS, HYPER_WORDS, HYPER_DIM = 2, 64, 4
 # Interlacing of slice 0: where a pass stands in the 4 x 4 pattern, and its neighbours that are known by then.
 _DIAGONAL = ((-1, -1), (-1, 1), (1, -1), (1, 1))
 _STRAIGHT = ((-1, 0), (1, 0), (0, -1), (0, 1))
-_INTERLACE: tuple[tuple[Callable[[I64, I64], Any], tuple[tuple[int, int], ...]], ...] = (
+INTERLACE: tuple[tuple[Callable[[I64, I64], Any], tuple[tuple[int, int], ...]], ...] = (
     (lambda i, j: (i % 4 == 0) & (j % 4 == 0), ()),
     (lambda i, j: (i % 4 == 2) & (j % 4 == 2), tuple((2 * a, 2 * b) for a, b in _DIAGONAL)),
     (lambda i, j: (i % 2 == 0) & (j % 2 == 0) & ((i + j) % 4 == 2), tuple((2 * a, 2 * b) for a, b in _STRAIGHT)),
@@ -131,13 +133,13 @@ class Prior:
             layers.unit("h_s.0", (hyper,), 4 * inner, 0, HIDDEN),
             layers.unit("h_s.1", (Input(inner, 0, HIDDEN),), 4 * width, -STATE, STATE, extra),
         )
-        around = [(Input(2 * size * len(near), -FEATURE, FEATURE),) if near else () for _, near in _INTERLACE]
+        around = [(Input(2 * size * len(near), -FEATURE, FEATURE),) if near else () for _, near in INTERLACE]
         self.dc = tuple(
             chained(
                 layers.unit(f"dc.{p}.hidden", (state, *around[p]), first, 0, HIDDEN),
                 layers.unit(f"dc.{p}.head", (Input(first, 0, HIDDEN),), 2 * size, -FINE, FINE),
             )
-            for p in range(len(_INTERLACE))
+            for p in range(len(INTERLACE))
         )
         seen = [Input(feature_count(i), -FEATURE, FEATURE, kernel=3) for i in range(len(SLICES))]
         self.updates = tuple(
@@ -180,7 +182,14 @@ class Prior:
     # ---- the schedule ----------------------------------------------------------------------------------------------
 
     def walk(
-        self, hyper: I64 | None, shape: tuple[int, int], step_index: int, step: int, choose: Choose, code: Code
+        self,
+        hyper: I64 | None,
+        shape: Shape,
+        step_index: int,
+        step: int,
+        choose: Choose,
+        code: Code,
+        live: Live | None = None,
     ) -> I64:
         """Code all coefficients of a tile.
 
@@ -189,6 +198,7 @@ class Prior:
         hyper : (ceil(h/4) * ceil(w/4), 2) hyper-latent codes, or None when decoding
         shape : (h, w) blocks
         step_index, step : quality in [0, 64) and its step in 1/16 grey levels
+        live : (h * w,) the blocks that are coded; those of the others are 0. None for all blocks
 
         Returns
         -------
@@ -197,25 +207,30 @@ class Prior:
         h, w = shape
         values = np.zeros((h * w, SLICES[-1].stop), np.int64)
         condition = self.condition[step_index]
-        state = self._start(self._hyper(hyper, shape, code), shape, condition[: self.width])
-        self._interlaced(values, state, shape, choose, code)
+        live = np.ones(h * w, np.bool_) if live is None else live
+        state = self._start(self._hyper(hyper, shape, live, code), shape, condition[: self.width])
+        self._interlaced(values, state, shape, live, choose, code)
         features = features_of_dc(values[:, : SLICES[0].stop], shape, step)
         hidden_conditions = condition[self.width :].reshape(len(SLICES), -1)
         for i, part in enumerate(SLICES[1:], 1):
             state = self._update(i, state, features)
-            self._checkerboard(i, values, state, shape, hidden_conditions[i], choose, code)
+            self._checkerboard(i, values, state, shape, live, hidden_conditions[i], choose, code)
             if i + 1 < len(SLICES):
                 features = features_of(i, values[:, part.start : part.stop]).reshape(h, w, -1)
         return values
 
-    def _hyper(self, picked: I64 | None, shape: tuple[int, int], code: Code) -> I64:
-        n = -(-shape[0] // 4) * -(-shape[1] // 4)
-        columns = []
+    def _hyper(self, picked: I64 | None, shape: Shape, live: Live, code: Code) -> I64:
+        """Codes (n, 2); where none of the 4 x 4 blocks is live, those of the highest frequency, which are not sent."""
+        zh, zw = -(-shape[0] // 4), -(-shape[1] // 4)
+        padded = np.pad(live.reshape(shape), ((0, 4 * zh - shape[0]), (0, 4 * zw - shape[1])))
+        at = np.flatnonzero(padded.reshape(zh, 4, zw, 4).any(axis=(1, 3)))
+        out = np.tile(self.hyper_freqs.argmax(axis=1), (zh * zw, 1))
         for g, freqs in enumerate(self.hyper_freqs):
-            columns.append(code(np.broadcast_to(freqs, (n, len(freqs))), None if picked is None else picked[:, g]))
-        return np.stack(columns, axis=1).astype(np.int64)
+            tables = np.broadcast_to(freqs, (len(at), len(freqs)))
+            out[at, g] = code(tables, None if picked is None else picked[at, g])
+        return out
 
-    def _start(self, hyper: I64, shape: tuple[int, int], condition: I64) -> Carrier:
+    def _start(self, hyper: I64, shape: Shape, condition: I64) -> Carrier:
         h, w = shape
         zh, zw = -(-h // 4), -(-w // 4)
         z = np.concatenate([self.hyper_words[g][hyper[:, g]] for g in range(HYPER_GROUPS)], axis=1).reshape(zh, zw, -1)
@@ -223,13 +238,13 @@ class Prior:
         extra = np.repeat(condition, 4) << self.h_s[1].shift.astype(np.int64)
         return np.ascontiguousarray(shuffle(intnet.run(self.h_s[1], up, extra=extra))[:h, :w])
 
-    def _interlaced(self, values: I64, state: Carrier, shape: tuple[int, int], choose: Choose, code: Code) -> None:
+    def _interlaced(self, values: I64, state: Carrier, shape: Shape, live: Live, choose: Choose, code: Code) -> None:
         h, w = shape
         i, j = np.mgrid[:h, :w]
         flat = state.reshape(h * w, 1, -1)
         size = SLICES[0].stop
-        for p, (where, near) in enumerate(_INTERLACE):
-            at = np.flatnonzero(where(i, j))
+        for p, (where, near) in enumerate(INTERLACE):
+            at = np.flatnonzero(where(i, j).ravel() & live)
             if len(at) == 0:
                 continue
             hidden, head = self.dc[p]
@@ -246,7 +261,7 @@ class Prior:
             values[at, :size] = parameters.mean + picked * UNIT
 
     def _checkerboard(
-        self, i: int, values: I64, state: Carrier, shape: tuple[int, int], condition: I64, choose: Choose, code: Code
+        self, i: int, values: I64, state: Carrier, shape: Shape, live: Live, condition: I64, choose: Choose, code: Code
     ) -> None:
         part, (hidden, head) = SLICES[i], self.slices[i - 1]
         h, w = shape
@@ -255,7 +270,7 @@ class Prior:
         extra = condition << hidden.shift.astype(np.int64)
         low = np.clip(values[:, : SLICES[min(i, 2)].start], -FINE, FINE).reshape(h, w, -1).astype(np.float64)
         for phase in (0, 1):
-            at = np.flatnonzero(odd == phase)
+            at = np.flatnonzero((odd == phase) & live)
             if len(at) == 0:
                 continue
             sums = intnet.convolve(hidden, 0, state, at)

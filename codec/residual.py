@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 from codec import intnet, lattice
 from codec.entropy import TOTAL, Decoder, Encoder
-from codec.errors import ModelError
 from codec.intnet import Carrier, Unit
 from codec.lattice import MARGIN, PHASES, QUARTERS
 from codec.layers import Input, Layers, chained
@@ -29,15 +28,25 @@ from codec.mixture import OUTPUTS, Code, code_samples, mixture
 from codec.mixture import self_test as mixture_self_test
 from codec.model import Model, verified
 
-__all__ = ["ACTIVATION", "STRUCTURE", "Group", "Residual", "build", "decode_planes", "encode_planes", "residual"]
+__all__ = [
+    "ACTIVATION",
+    "STRUCTURE",
+    "Group",
+    "Residual",
+    "build",
+    "decode_planes",
+    "encode_planes",
+    "net_of",
+    "outputs",
+    "plain",
+    "residual",
+]
 
 STRUCTURE = "interlaced-logistics-1"  # the card's "structure": which networks the tensors are for
 ACTIVATION = 64  # integers per unit of a hidden layer's output
 HIGHEST = 2047  # hidden outputs stay in 0 .. HIGHEST
 FARTHEST = 2047  # outputs stay in -FARTHEST .. FARTHEST
 PLANES = 3
-STYLE_LEVELS = 3  # levels with networks of their own in a model of pictures that are alike
-LARGEST = 65535
 DEEPEST = 8  # hidden layers of a network
 SMALL = 128  # pixels: up to this side the levels go down to one pixel; they are few, and every bit counts
 LEFT_OUT = 3  # levels that a larger tile does not have: they save no bytes that would show, and take their time
@@ -53,20 +62,13 @@ class Residual:
 
     Attributes
     ----------
-    nets : hidden layers and head, by plane, phase and level; the last one is for all coarser levels, too
-    anchors : for a model of pictures that are alike, by plane: grey levels with a logit of their own. Its networks see
-        samples as they are (`lattice.absolute`); those of a general model see them relative to each other.
+    nets : hidden layers and head, by plane and phase; all levels share them
     """
 
-    nets: tuple[tuple[tuple[tuple[Unit, ...], ...], ...], ...]
-    anchors: tuple[tuple[int, ...], ...] | None = None
+    nets: tuple[tuple[tuple[Unit, ...], ...], ...]
 
     def units(self) -> Iterator[Unit]:
-        return (unit for plane in self.nets for phase in plane for net in phase for unit in net)
-
-    def net(self, plane: int, phase: int, level: int) -> tuple[Unit, ...]:
-        levels = self.nets[plane][phase]
-        return levels[min(level, len(levels) - 1)]
+        return (unit for plane in self.nets for net in plane for unit in net)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,32 +109,16 @@ def _residual(_: bytes, model: Model) -> Residual:
 def build(tensors: Mapping[str, NDArray[Any]]) -> Residual:
     """Networks from integer tensors, without the self-test; ModelError if they do not fit."""
     layers = Layers(tensors)
-    nets: tuple[tuple[tuple[tuple[Unit, ...], ...], ...], ...]
-    if not layers.has("anchors"):
-        nets = tuple(
-            tuple((_net(layers, f"{plane}{phase}", lattice.columns(plane, phase)),) for phase in range(len(PHASES)))
-            for plane in range(PLANES)
-        )
-        layers.finish()
-        return Residual(nets)
-    planes = PLANES if layers.has("100.0.bias") else 1
-    count = layers.size("anchors", planes)
-    values = layers.bounded("anchors", planes * count, low=-LARGEST, high=LARGEST).reshape(planes, count)
     nets = tuple(
-        tuple(
-            tuple(
-                _net(layers, f"{plane}{phase}{level}", lattice.wide_columns(plane, phase), lattice.TOP, count)
-                for level in range(STYLE_LEVELS)
-            )
-            for phase in range(len(PHASES))
-        )
-        for plane in range(planes)
+        tuple(net_of(layers, f"{plane}{phase}", lattice.columns(plane, phase)) for phase in range(len(PHASES)))
+        for plane in range(PLANES)
     )
     layers.finish()
-    return Residual(nets, tuple(tuple(row) for row in values.tolist()))
+    return Residual(nets)
 
 
-def _net(layers: Layers, name: str, columns: int, most: int = lattice.CLIP, anchors: int = 0) -> tuple[Unit, ...]:
+def net_of(layers: Layers, name: str, columns: int, most: int = lattice.CLIP, anchors: int = 0) -> tuple[Unit, ...]:
+    """Hidden layers, as many as there are tensors for, and a head, for features in -most .. most."""
     count = next((i for i in range(DEEPEST) if not layers.has(f"{name}.{i + 1}.bias")), DEEPEST)
     entry, units = Input(columns, -most, most), list[Unit]()
     for i in range(count):
@@ -186,8 +172,6 @@ def _walk(
     skip: int = 0,
 ) -> list[Ints]:
     """Levels, from coarse to fine; in each the groups; in those their planes, phase by phase."""
-    if max(group.planes for group in groups) > len(built.nets):
-        raise ModelError(f"the model codes {len(built.nets)} plane(s), and these pictures are in colour")
     longest = max(shape[-2:])
     levels = (longest - 1).bit_length() - (LEFT_OUT if longest > SMALL else 0)
 
@@ -202,18 +186,17 @@ def _walk(
         low, high = group.range(plane)
         equal = None if truth is None else np.array([truth.min() == truth.max()])
         constant.append(bool(code(np.array([TOTAL // 2]), equal)[0]))
-        coarse = _plain((1,) * len(shape) if constant[-1] else size(levels), low, high, code, _every(truth, levels))
+        coarse = plain((1,) * len(shape) if constant[-1] else size(levels), low, high, code, _every(truth, levels))
         current.append(np.broadcast_to(coarse, size(levels)))
     for level in range(levels - 1, skip - 1, -1):
         framed: list[Carrier] = []  # of the group, as far as it has come
         for number, (group, plane) in enumerate(members):
             here = np.repeat(np.repeat(current[number], 2, axis=-2), 2, axis=-1)  # what is not known yet looks alike
             current[number] = here = here[..., : size(level)[-2], : size(level)[-1]]
-            frame = _framed if built.anchors is None else _darkened
-            framed = [*framed, frame(here, group)] if plane else [frame(here, group)]
+            framed = [*framed, _framed(here, group)] if plane else [_framed(here, group)]
             for phase in range(len(PHASES)) if not constant[number] else ():
                 _code_phase(built, group, level, phase, framed, here, code, _every(truths[number], level))
-                framed[-1] = frame(here, group)
+                framed[-1] = _framed(here, group)
     return [plane[..., :: 1 << max(0, skip - levels), :: 1 << max(0, skip - levels)] for plane in current]
 
 
@@ -235,13 +218,8 @@ def _code_phase(
     step = max(1, STRIP // max(row, 1))
     for top in range(0, height if row else 0, step):
         rows = slice(top, min(top + step, height))
-        anchors: tuple[int, ...] = ()
-        if built.anchors is None:
-            seen = lattice.view(framed, phase, level, group.depth, rows)
-        else:
-            seen = lattice.absolute(framed, phase, level, group.depth, rows, here.shape[-2])
-            anchors = built.anchors[plane]
-        mix = mixture(_outputs(built.net(plane, phase, level), seen.z), seen, anchors)
+        seen = lattice.view(framed, phase, level, group.depth, rows)
+        mix = mixture(outputs(built.nets[plane][phase], seen.z), seen)
         samples = None if known is None else known[..., rows, :].ravel()
         found = code_samples(mix, *group.range(plane), code, samples)
         part[..., rows, :] = found.reshape(part[..., rows, :].shape)
@@ -252,7 +230,7 @@ def _every(plane: Ints | None, level: int) -> Ints | None:
     return None if plane is None else plane[..., :: 1 << level, :: 1 << level]
 
 
-def _outputs(net: Sequence[Unit], z: Carrier) -> Carrier:
+def outputs(net: Sequence[Unit], z: Carrier) -> Carrier:
     """Outputs (n, O) of a network, block by block: what is worked on stays in the processor's cache."""
     out = np.empty((len(z), len(net[-1].bias)), np.float32)
     for top in range(0, len(z), BLOCK):
@@ -270,13 +248,7 @@ def _framed(plane: Ints, group: Group) -> Carrier:
     return np.pad(plane.astype(carrier) * QUARTERS, margins, mode="reflect")
 
 
-def _darkened(plane: Ints, group: Group) -> Carrier:
-    """A plane with a black margin, for `lattice.absolute`."""
-    margins = [(0, 0)] * (plane.ndim - 2) + [(lattice.FAR, lattice.FAR)] * 2
-    return np.pad(plane.astype(np.float32), margins)
-
-
-def _plain(shape: tuple[int, ...], low: int, high: int, code: Code, truth: Ints | None) -> Ints:
+def plain(shape: tuple[int, ...], low: int, high: int, code: Code, truth: Ints | None) -> Ints:
     """Numbers that nothing is known of, bit by bit."""
     values = np.zeros(math.prod(shape), np.int32)
     offset = None if truth is None else truth.ravel()[: len(values)] - low

@@ -18,20 +18,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from codec import residual
+from codec import alike, residual
+from codec.alike import Alike
 from codec.digest import sample_bytes
 from codec.errors import CorruptStream, Desync
 from codec.graphics import LARGEST_SIDE, looks_like_graphics, pack_graphics, unpack_graphics
+from codec.model import Model
 from codec.planes import original, reversible
 from codec.residual import Group, Residual
 
-__all__ = ["Mode", "Plan", "decode_tile", "encode_tile", "largest_error"]
+__all__ = ["Mode", "Networks", "Plan", "decode_tile", "encode_tile", "largest_error", "networks"]
 
 WORTH = 2.0  # bits a sample: what repetition codes in less is not tried with networks
 PIECE = 1 << 18  # samples that are packed at a time
 THOROUGH = 7  # effort from which every way is tried for every tile
 
 Samples = NDArray[Any]
+Networks = Residual | Alike
 
 
 class Mode(IntEnum):
@@ -97,7 +100,12 @@ def largest_error(depth: int) -> int:
     return ((1 << depth) - 1) // 2
 
 
-def encode_tile(built: Residual, plan: Plan, colour: Samples, alpha: Samples | None, effort: int = 5) -> bytes:
+def networks(model: Model) -> Networks:
+    """The networks of a lossless model, of either structure; ModelError as by `residual.residual`."""
+    return alike.alike(model) if model.card.get("structure") == alike.STRUCTURE else residual.residual(model)
+
+
+def encode_tile(built: Networks, plan: Plan, colour: Samples, alpha: Samples | None, effort: int = 5) -> bytes:
     """The payload of a tile: the shortest of those that are tried.
 
     Parameters
@@ -110,17 +118,17 @@ def encode_tile(built: Residual, plan: Plan, colour: Samples, alpha: Samples | N
     x = np.ascontiguousarray(x)
     below = _below(x)
     ways = {Mode.STORED: _stored(x, plan)}
-    general = built.anchors is None  # a model of pictures that are alike knows their repetitions itself
+    general = isinstance(built, Residual)  # a model of pictures that are alike knows their repetitions itself
     drawn = general and looks_like_graphics(below)
     if max(below.shape[:2]) <= LARGEST_SIDE and (effort >= THOROUGH or drawn):
         ways[Mode.GRAPHICS] = pack_graphics(below, plan.depth)
     if effort >= THOROUGH or not drawn or 8 * min(map(len, ways.values())) > WORTH * x.size:
-        ways[Mode.RESIDUAL] = residual.encode_planes(built, plan.groups, _planes(x, plan))
+        ways[Mode.RESIDUAL] = _coded(built, plan, x)
     mode = min(ways, key=lambda way: (len(ways[way]), way))
     return bytes([mode]) + _digest(x) + ways[mode]
 
 
-def decode_tile(built: Residual | None, plan: Plan, payload: bytes, size: tuple[int, ...], skip: int = 0) -> Samples:
+def decode_tile(built: Networks | None, plan: Plan, payload: bytes, size: tuple[int, ...], skip: int = 0) -> Samples:
     """The samples of a tile, (*size, channels and alpha), or every 2^skip-th row and column: the twin of `encode_tile`.
 
     size : (h, w), or (n, h, w)
@@ -135,9 +143,7 @@ def decode_tile(built: Residual | None, plan: Plan, payload: bytes, size: tuple[
         raise CorruptStream(f"a tile of {len(payload)} bytes and mode {payload[:1].hex() or 'none'}")
     mode, expected, data = Mode(payload[0]), payload[1:5], payload[5:]
     if mode == Mode.RESIDUAL and built is not None:
-        part = residual.decode_planes(built, plan.groups, size, data, skip)
-        x = _samples(part, plan)
-        reduced = skip > 0
+        x, reduced = _decoded(built, plan, size, data, skip)
     else:
         below = math.prod(size[:-1]), size[-1], shape[-1]
         if mode == Mode.GRAPHICS and max(below[:2]) > LARGEST_SIDE:
@@ -157,6 +163,19 @@ def decode_tile(built: Residual | None, plan: Plan, payload: bytes, size: tuple[
     if plan.error:
         x = np.concatenate([plan.restore(x[..., : plan.channels]), x[..., plan.channels :]], axis=-1)
     return x
+
+
+def _coded(built: Networks, plan: Plan, x: Samples) -> bytes:
+    if isinstance(built, Alike):
+        return alike.encode_planes(built, plan.groups, _planes(x, plan))
+    return residual.encode_planes(built, plan.groups, _planes(x, plan))
+
+
+def _decoded(built: Networks, plan: Plan, size: tuple[int, ...], data: bytes, skip: int) -> tuple[Samples, bool]:
+    """The twin of `_coded`, and whether it is every 2^skip-th row and column only."""
+    if isinstance(built, Alike):
+        return _samples(alike.decode_planes(built, plan.groups, size, data), plan), False
+    return _samples(residual.decode_planes(built, plan.groups, size, data, skip), plan), skip > 0
 
 
 def _below(x: Samples) -> Samples:

@@ -9,7 +9,8 @@ orthogonal, so squared error in y is squared error in x, and its basis functions
 to see.
 
 Analysis runs in float64 and need not be exact. Synthesis is integer: the matrices are rounded to 2^-14, every product
-is carried in float64 below 2^53, and each stage is rounded to 2^-FRACTION grey levels.
+is carried in float64 below 2^53, and each stage is rounded to 2^-FRACTION grey levels. So is the analysis of a
+prediction (`project`), which decoders of video run, too; its stages are rounded to 1/256 grey level.
 """
 
 from __future__ import annotations
@@ -72,6 +73,28 @@ def analysis(x: NDArray[np.uint8] | F64) -> F64:
         y = np.moveaxis(y, axis, 0)
         y = _across_borders(np.ascontiguousarray(y), rotation)
         y = np.moveaxis(_in_blocks(y, basis), 0, axis)
+    h, w = x.shape[0] // BLOCK, x.shape[1] // BLOCK
+    return y.reshape(h, BLOCK, w, BLOCK, 3).transpose(0, 2, 4, 1, 3).reshape(h, w, COEFFICIENTS)
+
+
+def project(x: NDArray[np.floating[Any]]) -> F64:
+    """Coefficients of a prediction: `analysis`, but exactly the same integers on every machine.
+
+    Parameters
+    ----------
+    x : (16 h, 16 w, 3) integers in 2^-FRACTION grey levels, 0 .. 255 * 2^FRACTION
+
+    Returns
+    -------
+    (h, w, 768) float64 holding integers in 1/256 grey levels, laid out as those of `analysis`, below 2^22
+    """
+    rotation, basis, axes = (matrix.T for matrix in _synthesis_matrices())
+    fine = 2.0 ** (8 - FRACTION)
+    y = _rounded((x.astype(np.float64) - (255 << FRACTION) // 2) * fine @ axes, MATRIX_BITS)
+    for axis in (0, 1):
+        y = np.moveaxis(y, axis, 0)
+        y = _across_borders(np.ascontiguousarray(y), rotation, MATRIX_BITS)
+        y = np.moveaxis(_rounded(_in_blocks(y, basis), MATRIX_BITS), 0, axis)
     h, w = x.shape[0] // BLOCK, x.shape[1] // BLOCK
     return y.reshape(h, BLOCK, w, BLOCK, 3).transpose(0, 2, 4, 1, 3).reshape(h, w, COEFFICIENTS)
 

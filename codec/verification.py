@@ -6,12 +6,13 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from codec.errors import Desync
 from codec.image import measure_psnr
 from codec.picture import Image
 
-__all__ = ["verification"]
+__all__ = ["Comparison", "verification"]
 
 
 def verification(image: Image, decoded: Image, bound: int | None) -> tuple[dict[str, Any], str]:
@@ -45,6 +46,33 @@ def verification(image: Image, decoded: Image, bound: int | None) -> tuple[dict[
     if error > bound:
         raise Desync(f"a sample is {error} off, and at most {bound} was asked for")
     return {"max_error": error}, "exact" if bound == 0 else f"within {error}"
+
+
+class Comparison:
+    """Compares a clip with what its file decodes to, frame by frame.
+
+    exact : whether every sample has to be kept
+    """
+
+    def __init__(self, *, exact: bool) -> None:
+        self._exact, self._frames, self._samples, self._error = exact, 0, 0, 0.0
+
+    def add(self, frame: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> None:
+        """Compare the next frames, of one shape each; Desync if they differ and must not."""
+        if decoded.shape != frame.shape or (self._exact and not np.array_equal(frame, decoded)):
+            raise Desync(f"what was encoded does not decode to frame {self._frames} of the input")
+        self._error += float(((frame.astype(np.float32) - decoded) ** 2).sum(dtype=np.float64))
+        self._samples += frame.size
+        self._frames += 1
+
+    def result(self) -> tuple[dict[str, Any], str]:
+        """Facts, by name, and the same in words, after at least one frame; PSNR is over all samples."""
+        if self._exact:
+            return {"max_error": 0}, "exact"
+        if self._error == 0:
+            return {"psnr": None}, "inf dB"
+        psnr = 10 * math.log10(255**2 * self._samples / self._error)
+        return {"psnr": psnr}, f"{psnr:.2f} dB"
 
 
 def largest_difference(x: Any, y: Any) -> int:

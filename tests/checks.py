@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from codec import lattice, residual
+from codec import alike
 from codec.errors import CodecError, CorruptStream, LimitExceeded, NotOurFormat, UnsupportedVersion
 from codec.intnet import Conv, Unit
 from codec.mixture import OUTPUTS, code_samples
@@ -171,13 +171,13 @@ def frozen_lossless_model() -> Model:
 def style_model(planes: int = 1, anchors: int = 2, width: int = 3) -> bytes:
     """The file of a tiny model of random weights, to which its anchors are likely: 0 and 99 in the first plane."""
     rng, tensors = np.random.default_rng(planes), {"anchors": np.arange(planes * anchors) * 99 % 256}
-    for plane, phase, level in np.ndindex(planes, 3, residual.STYLE_LEVELS):
-        sizes = lattice.wide_columns(plane, phase), width, OUTPUTS + anchors
+    for plane, kind in np.ndindex(planes, 2):
+        sizes = alike.columns(plane), width, OUTPUTS + anchors
         for number, (size, outputs) in enumerate(itertools.pairwise(sizes)):
-            unit = f"{plane}{phase}{level}.{number}"
+            unit = f"{plane}{kind}.{number}"
             tensors[f"{unit}.weight.0"] = rng.integers(-20, 21, (outputs, 1, 1, size))
             tensors[f"{unit}.bias"] = rng.integers(-500, 501, outputs)
-            tensors[f"{unit}.shift"] = np.full(outputs, 5)
+            tensors[f"{unit}.shift"] = np.full(outputs, (9, 5)[number])
         tensors[f"{unit}.bias"][OUTPUTS:] += 200 << 5
-    digest = residual.self_test(residual.build(tensors))
-    return pack_model({"structure": residual.STRUCTURE, "self_test": digest, "name": "style"}, tensors)
+    digest = alike.self_test(alike.build(tensors))
+    return pack_model({"structure": alike.STRUCTURE, "self_test": digest, "name": "style"}, tensors)

@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.pictures import folder_of_pictures, picture
-from training.data import Photos, crops, symmetry
+from tests.pictures import digits, folder_of_pictures, picture
+from training.data import Photos, crops, load_digits, symmetry
 from training.errors import DataError
 
 
@@ -102,3 +102,34 @@ def test_damaged_pictures_are_named(tmp_path):
     whole.write_bytes(whole.read_bytes()[:500])
     with pytest.raises(DataError, match=r"00\.png"):
         Photos(tmp_path / "cut")[0]
+
+
+def test_digits_are_read_for_training_and_for_testing(tmp_path):
+    arrays = digits(30, 20)
+    np.savez(tmp_path / "set.npz", **arrays)
+    np.save(tmp_path / "plain.npy", arrays["train_images"])
+    for part in ("train", "test"):
+        np.testing.assert_array_equal(load_digits(tmp_path / "set.npz", part), arrays[f"{part}_images"])
+        np.testing.assert_array_equal(load_digits(tmp_path / "plain.npy", part), arrays["train_images"])
+
+
+@pytest.mark.parametrize(
+    ("arrays", "says"),
+    [
+        ({"train_images": np.zeros((2, 8, 8), np.uint8)}, "has no test_images"),
+        ({"test_images": np.zeros((2, 8, 8))}, "expected test_images of .* uint8, got .* float64"),
+        ({"test_images": np.zeros((2, 64), np.uint8)}, r"got \(2, 64\)"),
+        ({"test_images": np.zeros((0, 8, 8), np.uint8)}, r"got \(0, 8, 8\)"),
+    ],
+)
+def test_files_without_digits_say_why(tmp_path, arrays, says):
+    np.savez(tmp_path / "set.npz", **arrays)
+    with pytest.raises(DataError, match=says):
+        load_digits(tmp_path / "set.npz", "test")
+
+
+@pytest.mark.parametrize("data", [b"", b"PK\x03\x04", b"nothing", b"\x93NUMPY\x01\x00"])
+def test_damaged_files_of_digits_are_named(tmp_path, data):
+    (tmp_path / "set.npz").write_bytes(data)
+    with pytest.raises(DataError, match=r"set\.npz is no \.npz or \.npy"):
+        load_digits(tmp_path / "set.npz", "test")

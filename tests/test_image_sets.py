@@ -33,6 +33,7 @@ def test_both_forms_are_read_alike(tmp_path):
     assert found.digest == other.digest
     assert (found.pixels, found.classes) == (64, 10)
     assert found.train_images.shape == (30, 64)
+    assert all(getattr(each, name).flags.writeable for each in (found, other) for name in IDX)  # as torch wants it
     assert np.array_equal(other.test_labels, digits(30, 20)["test_labels"])
 
 

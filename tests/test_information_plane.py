@@ -15,6 +15,7 @@ from tools.information_plane import (
     TAPIA_ESTEVEZ,
     Kernel,
     Variable,
+    factor,
     gram,
     information,
     kernel_width,
@@ -70,6 +71,58 @@ def test_widths_are_those_of_the_paper(features, width):
 def test_equal_eigenvalues_have_log2_n_bits_and_one_has_none(n, alpha):
     assert matrix_entropy(np.eye(n) / n, alpha) == pytest.approx(math.log2(n), abs=1e-9)
     assert matrix_entropy(np.full((n, n), 1 / n), alpha) == pytest.approx(0, abs=1e-9)
+
+
+def exact_entropy(matrix: np.ndarray, alpha: float) -> float:
+    """From all eigenvalues, with none left out."""
+    values = np.maximum(np.linalg.eigvalsh(matrix), 0)
+    values /= values.sum()
+    if alpha == 1:
+        values = values[values > 0]
+        return -float((values * np.log2(values)).sum())
+    return math.log2(float((values**alpha).sum())) / (1 - alpha)
+
+
+def few(n: int, clusters: int, spread: float) -> np.ndarray:
+    return rows(clusters, 6)[np.arange(n) % clusters] + spread * rows(n, 6, 1)
+
+
+SMALL, LARGE = True, False  # whether a small factor is to be found
+FACTORS = {
+    "collapsed": (gram(1e-3 * rows(400, 50)), SMALL),
+    "all equal": (gram(np.ones((400, 3))), SMALL),
+    "one apart": (gram(np.r_[np.ones((399, 3)), 99 * np.ones((1, 3))]), SMALL),
+    "clusters": (gram(few(400, 90, 0), 0.1), SMALL),
+    "blurred clusters": (gram(few(400, 5, 0.01)), SMALL),
+    "a line": (gram(rows(400, 1), 0.3), SMALL),
+    "a joint matrix": (400 * gram(rows(400, 1), 0.5) * gram(rows(400, 1, 1), 0.5), SMALL),
+    "slowly decaying": (gram(rows(400, 3), 0.5), LARGE),
+    "flat": (gram(rows(400, 2), 1e-4), LARGE),
+    "random": (gram(rows(400, 20)), LARGE),
+}
+
+
+@pytest.mark.parametrize("alpha", [1, 1.0001, 1.01, 1.5, 2, 5])
+@pytest.mark.parametrize("name", FACTORS)
+def test_a_small_factor_gives_the_entropy_of_all_eigenvalues(name, alpha):
+    assert matrix_entropy(FACTORS[name][0], alpha) == pytest.approx(exact_entropy(FACTORS[name][0], alpha), abs=CLOSE)
+
+
+@pytest.mark.parametrize("name", FACTORS)
+def test_a_factor_is_found_where_it_is_small_and_leaves_next_to_nothing(name):
+    matrix, small = FACTORS[name]
+    found = factor(matrix)
+    assert (found is not None) == small
+    if found is not None:
+        assert len(found) <= 100
+        rest = np.linalg.eigvalsh(matrix - found.T @ found)
+        assert rest.min() > -1e-15
+        assert rest.sum() < 1e-6 / 400 + 1e-15
+
+
+def test_orders_below_1_see_every_eigenvalue():
+    matrix, _ = FACTORS["blurred clusters"]
+    assert matrix_entropy(matrix, 0.5) == pytest.approx(exact_entropy(matrix, 0.5), abs=1e-3)
 
 
 def test_two_samples_have_the_entropy_of_a_coin():

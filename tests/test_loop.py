@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import itertools
 import json
 import math
+import os
+import re
+import shutil
 
 import pytest
 import torch
 
 from tests.pictures import folder_of_pictures
-from training import checkpoint, loop
+from training import checkpoint, journal, loop
 from training.config import Schedule, parse_recipe
 from training.data import Photos
 from training.errors import CheckpointError, Diverged
@@ -241,3 +245,25 @@ def test_the_learning_rate_warms_up_and_falls_by_a_cosine():
 def test_nothing_is_said_where_there_is_no_terminal(photos, tmp_path, capsys):
     loop.train(parse_recipe(RECIPE), photos, None, tmp_path, stop=stopping_after(2))
     assert capsys.readouterr() == ("", "")
+
+
+def test_without_its_package_nothing_goes_to_tensorboard_which_is_said_once(photos, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(journal, "find_spec", lambda name: None)
+    loop.train(parse_recipe(RECIPE), photos, None, tmp_path)
+    assert capsys.readouterr().err == "no files for TensorBoard are written: that takes the package tensorboardX\n"
+    assert {path.name for path in tmp_path.iterdir()} == {"prior.npz", "synthesis.npz", "metrics.jsonl"}
+
+
+def test_a_terminal_is_told_what_the_training_does(photos, tmp_path, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr("sys.stderr", terminal := Terminal())
+    monkeypatch.setattr(shutil, "get_terminal_size", lambda: os.terminal_size((200, 24)))
+    loop.train(parse_recipe(RECIPE), photos, None, tmp_path)
+    prior, synthesis = terminal.getvalue().splitlines()
+    number = r"[\d.e+-]+"
+    words = rf"loss {number}  {number} bpp  {number} dB  perplexity {number}/{number}  \d+/\d+ dead"
+    assert re.search(rf"prior  step 1  16.7%, \S+( s)? left  {words}$", prior)
+    assert re.search(rf"synthesis  step 1  16.7%, .* left  loss {number}  {number} dB gained$", synthesis)

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from tests.pictures import folder_of_pictures, picture
-from training.config import METHODS, Schedule, SynthesisStage, parse_recipe
+from tests.pictures import folder_of_pictures
+from training.config import METHODS, parse_recipe
 from training.data import Photos
-from training.losses import Means, PriorTask, SynthesisTask, degrade, psnr
-from training.networks import step_of
+from training.losses import Means, PriorTask, SynthesisTask, psnr
 
 RECIPE = """
 name = "tiny"
@@ -127,39 +126,23 @@ def test_the_evaluation_says_how_the_codebook_is_used(photos):
         assert 1 <= evenly <= used
 
 
+def test_the_line_on_the_terminal_gets_figures_since_the_last_report(photos):
+    task = prior_task(photos)
+    task.loss(np.random.default_rng(1), 0.0)
+    figures, report = task.glance(), task.report()
+    assert {name: figures[name] for name in ("perplexity", "dead")}.items() <= report["hyper"].items()
+    rates = [rate for rate in report["bpp"] if rate is not None]
+    assert min(rates) - 1e-4 <= figures["bpp"] <= max(rates) + 1e-4
+    assert 5 < figures["psnr"] < 60
+    task = synthesis_task(photos)
+    task.loss(np.random.default_rng(1), 0.0)
+    assert math.isfinite(task.glance()["gain"])
+
+
 def test_without_validation_there_is_no_evaluation(photos):
     recipe = parse_recipe(RECIPE.format("", "hopfield"))
     assert PriorTask(recipe.prior, recipe, photos, None).evaluate() is None
     assert SynthesisTask(recipe.synthesis, recipe, photos, None).evaluate() is None
-
-
-def degraded(quality: float, x: torch.Tensor, **choices: float) -> torch.Tensor:
-    stage = SynthesisStage(schedule=Schedule(steps=1), threshold_spread=0.0, lone_spread=0.0, **choices)
-    means = [0, 256, 512]
-    order = torch.tensor([*means, *np.random.default_rng(0).permutation([i for i in range(768) if i not in means])])
-    return degrade(x, torch.full((len(x),), quality), order, stage, np.random.default_rng(0))
-
-
-def test_degrading_is_quantising():
-    x = torch.from_numpy(np.stack([picture(48, 64), picture(48, 64, 1)])).float()
-    errors = []
-    for quality in (0.2, 0.6, 1.0):
-        bad = degraded(quality, x, threshold=0.5, threshold_single=0.5, lone=0.0)
-        errors.append(float((bad - x).square().mean().sqrt()))
-        assert errors[-1] <= float(step_of(torch.tensor(quality))) / 2
-    assert errors == sorted(errors, reverse=True)
-
-
-def test_degrading_takes_away_what_is_small_and_alone_in_its_group():
-    x = torch.from_numpy(np.stack([picture(48, 64), picture(48, 64, 1)])).float()
-    errors = [
-        float((degraded(0.6, x, threshold=threshold, lone=lone) - x).square().mean())
-        for threshold, lone in ((0.5, 0.0), (0.4, 0.0), (0.4, 0.78), (0.4, 1e9))
-    ]
-    assert errors == sorted(errors)
-    assert len(set(errors)) == 4
-    flat = degraded(0.0, torch.full((1, 32, 32, 3), 77.25), lone=1e9)  # block means are no group
-    assert float((flat - 77.25).square().mean()) <= 3 * (204 / 2) ** 2 / 768
 
 
 def test_psnr_is_that_of_bytes():
@@ -169,5 +152,6 @@ def test_psnr_is_that_of_bytes():
 def test_means_are_by_quality_and_start_anew():
     means = Means()
     means.add(torch.tensor([0.0, 0.1, 1.0]), torch.tensor([1.0, 2.0, 5.0]))
+    assert means.all() == pytest.approx(8 / 3)
     assert means.take() == [1.5, *[None] * 6, 5.0]
     assert means.take() == [None] * 8

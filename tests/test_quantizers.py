@@ -73,6 +73,42 @@ def test_the_gradient_of_the_free_energy_is_what_retrieval_moves(beta):
 
 
 @pytest.mark.parametrize("beta", BETAS)
+def test_the_gradient_of_the_free_energy_moves_each_codeword_by_its_association(beta):
+    z, codebook, bits = draw()
+    codebook.requires_grad_()
+    energy = energies(z, codebook, bits, 0.2)
+    free_energy(energy, beta).sum().backward()
+    p = association(energy, beta).detach()
+    pull = (p[..., None] * (codebook.detach()[:, None] - z[:, :, None])).sum(1)  # sum over vectors of p_k (c_k - z)
+    torch.testing.assert_close(codebook.grad, pull)
+
+
+@pytest.mark.parametrize("beta", BETAS)
+def test_the_free_energy_is_that_of_a_hopfield_network_with_a_bias(beta):
+    """-lse(beta, C z - |c|^2 / 2) + |z|^2 / 2, Ramsauer et al. 2020, equation 2; and retrieval is its attention."""
+    z, codebook, _ = draw()
+    score = z @ codebook.transpose(1, 2) - 0.5 * codebook.square().sum(-1)[:, None]
+    energy = energies(z, codebook)
+    free = 0.5 * z.square().sum(-1) - torch.logsumexp(beta * score, -1) / beta
+    torch.testing.assert_close(free_energy(energy, beta), free)
+    torch.testing.assert_close(association(energy, beta), torch.softmax(beta * score, -1))
+
+
+@pytest.mark.parametrize("beta", BETAS)
+def test_the_association_has_the_least_mean_energy_at_the_price_of_its_entropy(beta):
+    z, codebook, bits = draw()
+    energy = energies(z, codebook, bits, 0.2)
+
+    def cost(q: torch.Tensor) -> torch.Tensor:
+        return (q * energy).sum(-1) + torch.xlogy(q, q).sum(-1) / beta
+
+    p, free = association(energy, beta), free_energy(energy, beta)
+    torch.testing.assert_close(cost(p), free)
+    for other in (torch.full_like(p, 1 / K), association(energy, 2 * beta), p.roll(1, -1)):
+        assert (cost(other) >= free - 1e-12).all()
+
+
+@pytest.mark.parametrize("beta", BETAS)
 @pytest.mark.parametrize("mu", [0.0, 0.3])
 def test_the_free_energy_bounds_the_least_energy(beta, mu):
     z, codebook, bits = draw()
@@ -103,6 +139,16 @@ def test_below_the_critical_beta_everything_is_retrieved_as_the_mean():
         for _ in range(400):
             state = retrieve(association(energies(state, codebook), beta), codebook)
         assert (float(state.norm(dim=-1).max()) < 1e-3) == merges
+
+
+def test_at_the_critical_beta_the_mean_loses_its_stability():
+    """A vector near the mean moves by the factor beta / critical along the longest axis of the codewords."""
+    corners = torch.tensor([[[a, b] for a in (-2.0, 2.0) for b in (-1.0, 1.0)]], dtype=torch.float64)
+    critical = 1 / 4  # the variance along the longest axis is 2^2
+    for factor in (0.5, 0.9, 1.1, 2.0):
+        z = torch.tensor([[[1e-4, 0.0]]], dtype=torch.float64)
+        moved = retrieve(association(energies(z, corners), factor * critical), corners)
+        assert float(moved[0, 0, 0] / z[0, 0, 0]) == pytest.approx(factor, rel=1e-6)
 
 
 def test_a_price_moves_the_decision_as_the_formula_says():

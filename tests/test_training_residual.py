@@ -127,12 +127,12 @@ def test_terms_are_of_the_pixels_within_the_margin(photos):
     x = picture(30, 34)
     other = x.copy()
     other[:1], other[-1:] = 255 - x[:1], 255 - x[-1:]  # what lies in the margin is seen, but not coded
-    assert task.terms(x[None], 0).shape == (9,)
+    assert task.terms(x[None], 0, 8).shape == (9,)
     wide = np.pad(x, ((MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0)), mode="reflect")
     calls = []
     forward = task.model.forward
     task.model.forward = lambda plane, phase, z: calls.append((plane, phase, len(z))) or forward(plane, phase, z)
-    task.terms(wide[None], 0)
+    task.terms(wide[None], 0, 8)
     expected = [(plane, n, math.prod(phase.shape(30, 34))) for plane in range(3) for n, phase in enumerate(PHASES)]
     assert calls == expected
 
@@ -147,6 +147,15 @@ def test_the_evaluation_says_bits_and_leaves_no_trace(photos):
     assert min(report["levels"]) <= report["bpsp"] <= max(report["levels"])
     assert 1 < report["bpsp"] < 10
     assert task.report() == {}
+
+
+def test_the_line_on_the_terminal_gets_what_is_known(photos):
+    task = task_of(photos)
+    assert task.glance() == {"bpsp": None}
+    task.sums = {0: [4.0, 2.0], 2: [9.0]}
+    assert task.glance() == {"bpsp": 3.0}  # of the levels that follow without a gap
+    task.sums[1] = [5.0]
+    assert task.glance()["bpsp"] == pytest.approx(3 * 0.75 + 5 * 0.75 / 4 + 9 / 16)
 
 
 def test_without_validation_there_is_no_evaluation(photos):

@@ -15,6 +15,9 @@ COMMANDS = {  # name: the module that has the command under that name, imported 
     "plane": "tools.commands.plane",
     "rank": "tools.commands.rank",
     "vq-plane": "tools.commands.vq_plane",
+    "quantizers": "tools.commands.quantizers",
+    "bits": "tools.commands.bits",
+    "motion": "tools.commands.motion",
 }
 
 

@@ -115,4 +115,4 @@ def _idx(folder: Path, stem: str) -> NDArray[np.uint8]:
     values = np.frombuffer(data, np.uint8, offset=4 + 4 * rank)
     if kind != 8 or values.size != np.prod(shape, dtype=object):  # type 8: unsigned bytes
         raise MeasureError(f"{folder / stem} is no IDX file of {shape} bytes")
-    return values.reshape(shape)
+    return values.reshape(shape).copy()  # torch wants what may be written to

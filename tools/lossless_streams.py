@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from codec import lossless, residual
+from codec import alike, lossless, residual
+from codec.alike import Alike
 from codec.container import Chunk, Header, Kind, pack, unpack
 from codec.digest import digest, sample_bytes
 from codec.errors import CodecError, CorruptStream, Desync, LimitExceeded, ModelMismatch, UnsupportedVersion
@@ -27,7 +28,7 @@ from codec.lossless import UNIT
 from codec.model import Model
 from codec.picture import Image
 from codec.planes import original, reversible
-from codec.tile import Mode, Plan
+from codec.tile import Mode, Networks, Plan, networks
 from tools.streams import EXIF, ICC, Bad, any_file
 from tools.synthetic import picture
 
@@ -69,9 +70,7 @@ def valid_lossless() -> dict[str, Make]:
     made["noise-16-bits"] = partial(_file, Image(noise.integers(0, 1 << 16, (9, 10, 3), np.uint16)), [R])
     made["dots"] = partial(_file, Image(255 * noise.integers(0, 2, (17, 19, 3), np.uint8)), [R])
     made["dots-16-bits"] = partial(_file, Image(65535 * noise.integers(0, 2, (16, 13, 3), np.uint16)), [R])
-    lonely = np.full((24, 25, 1), 3, np.uint16)
-    lonely[11, 13] = 65535
-    made["lonely"] = partial(_file, Image(lonely), [R])
+    made["lonely"] = partial(_file, lonely(24, 25, 16), [R])
     for name, depth, alpha, error in (("rgb", 8, False, 0), ("rgba-9-bits", 9, True, 0), ("within-2", 8, False, 2)):
         made[f"forced-{name}"] = partial(_forced, Plan(3, alpha, depth, error, 9), (14, 11), 40)
     made["forced-rgb-16-bits"] = partial(_forced, Plan(3, False, 16, 0, 9), (12, 10), 700)
@@ -127,7 +126,14 @@ def valid_alike() -> dict[str, Make]:
     made["within-3"] = partial(_file, image(11, 15, 3), [R], error=3)
     for depth in (1, 4, 12, 16):
         made[f"grey-{depth}-bits"] = partial(_file, image(12, 15, 1, depth), [R])
-    made["rgb-5-bits"] = partial(_file, image(12, 10, 3, 5), [R])
+    for depth in (5, 9):
+        made[f"rgb-{depth}-bits"] = partial(_file, image(12, 10, 3, depth), [R])
+    made["grey-9-bits"] = partial(_file, image(7, 9, 1, 9), [R])
+    made["flat"] = partial(_file, Image(np.full((9, 12, 3), (10, 200, 90), np.uint8)), [R])
+    made["lonely"] = partial(_file, lonely(17, 20, 8), [R])
+    made["tiles"] = partial(_file, image(20, 70, 1), [R, S], side=6)
+    for name, depth, alpha in (("rgb", 8, False), ("rgba-4-bits", 4, True), ("rgb-11-bits", 11, False)):
+        made[f"forced-{name}"] = partial(_forced, Plan(3, alpha, depth, 0, 9), (11, 9), 300)
     return {f"lossless-alike-{name}": make for name, make in made.items()}
 
 
@@ -154,6 +160,13 @@ def drawing(height: int, width: int, channels: int, depth: int = 8, *, alpha: bo
     return Image(made[..., :channels], made[..., -1] if alpha else None, bit_depth=depth)
 
 
+def lonely(height: int, width: int, depth: int) -> Image:
+    """One white pixel."""
+    x = np.full((height, width, 1), 3, np.uint8 if depth <= 8 else np.uint16)
+    x[height // 2 - 1, width // 2 + 1] = (1 << depth) - 1
+    return Image(x, bit_depth=depth)
+
+
 def indexed(height: int, width: int, bits: int, columns: int) -> Image:
     """A picture with a palette that is not full, unless it has two colours."""
     colours = max(2, (1 << bits) * 3 // 4)
@@ -176,8 +189,8 @@ def _tile(plan: Plan, samples: Samples, mode: Mode, model: Model) -> bytes:
     x = np.ascontiguousarray(np.concatenate([colour, alpha], axis=2))
     if mode == Mode.RESIDUAL:
         planes = [*reversible(colour)] if plan.channels == 3 else [colour[..., 0]]
-        built = residual.residual(model)
-        data = residual.encode_planes(built, plan.groups, [*planes, *np.moveaxis(alpha, 2, 0)])
+        kind, built = _coder(model)
+        data = kind.encode_planes(built, plan.groups, [*planes, *np.moveaxis(alpha, 2, 0)])
     elif mode == Mode.GRAPHICS:
         data = pack_graphics(x, plan.depth)
     elif plan.depth == 16:
@@ -186,6 +199,12 @@ def _tile(plan: Plan, samples: Samples, mode: Mode, model: Model) -> bytes:
         bits = "".join(f"{number:0{plan.depth}b}" for number in x.ravel())
         data = bytes(int(bits[at : at + 8].ljust(8, "0"), 2) for at in range(0, len(bits), 8))
     return _payload(mode, x, data)
+
+
+def _coder(model: Model) -> tuple[Any, Networks]:
+    """The module that codes with a model's networks, and these."""
+    built = networks(model)
+    return alike if isinstance(built, Alike) else residual, built
 
 
 def _payload(mode: Mode, x: Samples, data: bytes) -> bytes:
@@ -215,7 +234,8 @@ def _windows(height: int, width: int, side: int) -> Iterator[tuple[slice, slice]
 def _forced(plan: Plan, shape: tuple[int, int], length: int, model: Model) -> bytes:
     """A tile of a message of noise: what it decodes to follows no picture, and leaves every range."""
     data = np.random.default_rng(plan.depth + plan.error).bytes(length)
-    planes = residual.decode_planes(residual.residual(model), plan.groups, shape, b"\x15" + data)
+    kind, built = _coder(model)
+    planes = kind.decode_planes(built, plan.groups, shape, b"\x15" + data)
     x = np.concatenate([original(*planes[:3]), *(plane[..., None] for plane in planes[3:])], axis=2)
     x = np.clip(x, 0, (1 << plan.depth) - 1).astype(plan.kind)
     colour = plan.restore(x[..., :3])

@@ -2,9 +2,7 @@
 
     python -m tools.reference_lossless MODEL.egmm FILE.egm OUT.ppm
 
-Integers are Python's. A number of IEEE 754 binary32 is held in a Python float, and `fl` rounds to it after each step; a
-double has so many more digits that rounding twice gives what rounding once does. It decodes files that are whole; what
-SPEC.md says a decoder must reject is the other one's part.
+It decodes files that are whole; what SPEC.md says a decoder must reject is the other one's part.
 """  # fmt: skip
 
 from __future__ import annotations
@@ -26,20 +24,7 @@ from tools.reference_model import Array, Message, read_file, read_model, root
 
 __all__ = ["decode"]
 
-FLOAT = struct.Struct("<f")
 Pixels = list[list[int]]
-Offsets = list[tuple[int, int]]
-
-
-def fl(x: float) -> float:
-    """The nearest binary32, ties to even."""
-    return float(FLOAT.unpack(FLOAT.pack(x))[0])
-
-
-def within(reach: int) -> Offsets:
-    every = [(y, x) for y in range(-reach, reach + 1) for x in range(-reach, reach + 1)]
-    return sorted(every, key=lambda o: (o[0] ** 2 + o[1] ** 2, o[0], o[1]))
-
 
 RULES: tuple[Callable[[int, int], bool | int], ...] = (
     lambda y, x: y % 2 and x % 2,
@@ -47,128 +32,13 @@ RULES: tuple[Callable[[int, int], bool | int], ...] = (
     lambda y, x: y % 2 or x % 2,
 )
 NEAR = [[o for o in within(4) if rule(*o)][:count] for rule, count in zip(RULES, (16, 24, 28), strict=True)]
-WIDE = [[o for o in within(8) if rule(*o)][:60] for rule in RULES]
 AROUND = within(4)[:13]
 PLACES = ((1, 1), (0, 1), (1, 0))  # of the phases
-
-WEIGHTS = [root(1 << (768 - 2 * j), 6) for j in range(384)]
-SCALES = {i: fl(root(1 << (320 + i), 4) / 2**20) for i in range(-64, 241)}
-SLOPES = {i: fl(math.floor(2**23 / scale) / 2**20) for i, scale in SCALES.items()}
-
-
-def logistic() -> list[int]:
-    term, r = 1 << 64, 1 << 64
-    for i in range(1, 11):
-        term //= 1024 * i
-        r += term
-    table, g = [0] * 12289, 1 << 64
-    for j in range(6145):
-        p = g * r >> 64
-        g = p * r >> 64
-        table[6144 + j] = (p << 22) // (p + (1 << 64))
-        if j < 6144:
-            table[6143 - j] = (1 << 22) - table[6144 + j]
-    return table
-
-
-TABLE = logistic()
-
-
-def ladder() -> list[float]:
-    rungs = [0.0]
-    for m in range(7):
-        for j in range(1 << m):
-            place = next(i for i, number in enumerate(TABLE) if number << m >= (2 * j + 1) << 21)
-            rungs.append((place - 6144) / 512)
-    return rungs
-
-
-LADDER = ladder()
-
-
-def log(n: int) -> int:
-    e = n.bit_length() - 1
-    return 16 * e + (16 * n >> e) - 16
-
-
-def clip(n: int, low: int, high: int) -> int:
-    return min(max(n, low), high)
 
 
 def mirrored(i: int, n: int) -> int:
     m = 0 if n == 1 else i % (2 * (n - 1))
     return min(m, 2 * (n - 1) - m) if n > 1 else 0
-
-
-class Layer:
-    """A unit of 1 x 1 kernels."""
-
-    def __init__(self, tensors: dict[str, Array], name: str, lo: int, hi: int) -> None:
-        self.weight = tensors[f"{name}.weight.0"][:, 0, 0].astype(np.int64)
-        self.bias, self.shift = (tensors[f"{name}.{part}"].astype(np.int64) for part in ("bias", "shift"))
-        self.lo, self.hi = lo, hi
-
-    def __call__(self, x: Array) -> Array:
-        return np.clip(rounded(x @ self.weight.T + self.bias, self.shift), self.lo, self.hi)
-
-
-def network(tensors: dict[str, Array], name: str) -> list[Layer]:
-    n = next((i for i in range(8) if f"{name}.{i + 1}.bias" not in tensors), 8)
-    hidden = [Layer(tensors, f"{name}.{i}", 0, 2047) for i in range(n)]
-    return [*hidden, Layer(tensors, f"{name}.{n}", -2047, 2047)]
-
-
-class Mixture:
-    """The steps of one pixel: `ask` says under what the next decision is, `tell` takes it."""
-
-    def __init__(
-        self, o: Sequence[int], spread: int, base: int, low: int, high: int, anchors: Sequence[int] = ()
-    ) -> None:
-        logits = [*o[:3], *o[9:]]
-        gaps = [max(logits) - logit for logit in logits]
-        self.weight = [WEIGHTS[gap] if gap < 384 else 0 for gap in gaps]
-        self.mean = [fl(math.floor(fl(o[3 + c] * (spread / 64))) + 16 * base) for c in range(3)]
-        self.mean += [64.0 * anchor for anchor in anchors]
-        places = [clip(o[6 + c] + log(spread) - 96, -64, 240) for c in range(3)] + [-64] * len(anchors)
-        scale, self.slope = [SCALES[i] for i in places], [SLOPES[i] for i in places]
-        self.centre, self.width = self.blend(self.mean) / 64, self.blend(scale)
-        self.even, self.low = min(scale) / 8, low
-        self.leak = fl(2**21 / (high - low + 1))
-        self.lo, self.hi, self.below, self.node, self.t = low, high, 0.0, 1, 0
-        self.above = fl(2**22 * sum(self.weight) + fl(self.leak * (high - low + 1)))
-
-    def blend(self, x: Sequence[float]) -> float:
-        total = 0.0
-        for weight, number in zip(self.weight, x, strict=True):
-            total = fl(total + fl(weight * number))
-        return fl(total / sum(self.weight))
-
-    def cdf(self, v: int) -> float:
-        total = 0.0
-        for weight, mean, slope in zip(self.weight, self.mean, self.slope, strict=True):
-            cell = fl(fl(fl(64 * v + 32 - mean) * slope) + 6144)
-            total = fl(total + fl(weight * TABLE[math.floor(min(max(cell, 0), 12288))]))
-        return fl(total + fl(self.leak * (v - self.low + 1)))
-
-    def ask(self) -> int:
-        v = (self.lo + self.hi) // 2
-        if self.t < 7:
-            v = math.floor(fl(fl(LADDER[self.node] * self.width) + self.centre))
-        self.v = min(max(v, self.lo), self.hi - 1)
-        self.middle = self.cdf(self.v)
-        mass = fl(self.above - self.below)
-        if self.hi - self.lo < self.even or mass <= 0:
-            share = fl((self.hi - self.v) / (self.hi - self.lo + 1))
-        else:
-            share = fl(fl(self.above - self.middle) / mass)
-        return math.floor(min(max(65536 * share, 1), 65535))
-
-    def tell(self, larger: int) -> None:
-        if larger:
-            self.lo, self.below = self.v + 1, self.middle
-        else:
-            self.hi, self.above = self.v, self.middle
-        self.node, self.t = 2 * self.node + larger, self.t + 1
 
 
 @dataclass
@@ -193,16 +63,13 @@ class Tile:
     """The planes of a tile, walked through."""
 
     def __init__(self, tensors: dict[str, Array], data: bytes, h: int, w: int, groups: list[tuple[int, int]]) -> None:
-        self.tensors, self.alike, self.nets = tensors, "anchors" in tensors, dict[str, list[Layer]]()
+        self.tensors, self.nets = tensors, dict[str, list[Layer]]()
         self.message, self.h, self.w, self.planes = Message(data), h, w, list[Plane]()
         for count, depth in groups:
             group: list[Plane] = []
             for _ in range(count):
                 group.append(Plane(depth, group[:], False, []))
             self.planes += group
-
-    def decision(self, p: int) -> int:
-        return self.message.symbol(np.array([65536 - p, p]))
 
     def size(self, level: int) -> tuple[int, int]:
         return -(-self.h >> level), -(-self.w >> level)
@@ -224,19 +91,10 @@ class Tile:
             self.nets[name] = network(self.tensors, name)
         return self.nets[name]
 
-    def anchors(self, k: int) -> list[int]:
-        planes = 3 if "100.0.bias" in self.tensors else 1
-        found: list[int] = self.tensors["anchors"].reshape(planes, -1)[k].tolist() if self.alike else []
-        return found
-
     def coarsest(self, plane: Plane, rows: int, columns: int) -> None:
-        plane.constant = bool(self.decision(1 << 15))
+        plane.constant = bool(decision(self.message, 1 << 15))
         count = 1 if plane.constant else rows * columns
-        numbers = [0] * count
-        for bit in range((plane.high - plane.low).bit_length()):
-            for place in range(count):
-                numbers[place] |= self.decision(1 << 15) << bit
-        numbers = [min(plane.low + number, plane.high) for number in numbers] * (rows * columns // count)
+        numbers = plain(self.message, count, plane.low, plane.high) * (rows * columns // count)
         plane.pixels = [numbers[y * columns : (y + 1) * columns] for y in range(rows)]
 
     def phase(self, plane: Plane, phase: int, level: int) -> None:
@@ -249,21 +107,14 @@ class Tile:
         known = [row[:] for row in plane.pixels]
         for first in range(0, len(places), strip):
             now = [place for row in places[first : first + strip] for place in row]
-            see = absolute if self.alike else features
-            seen = [see(plane, known, phase, level, *place) for place in now]
+            seen = [features(plane, known, phase, level, *place) for place in now]
             x = np.array([z for z, _, _ in seen], np.int64)
-            for layer in self.net(f"{len(plane.earlier)}{phase}" + f"{min(level, 2)}" * self.alike):
+            for layer in self.net(f"{len(plane.earlier)}{phase}"):
                 x = layer(x)
             outputs = zip(x.tolist(), seen, strict=True)
-            anchors = self.anchors(len(plane.earlier))
-            mixtures = [Mixture(o, spread, base, plane.low, plane.high, anchors) for o, (_, spread, base) in outputs]
-            going = mixtures
-            while going:
-                for mixture in going:
-                    mixture.tell(self.decision(mixture.ask()))
-                going = [mixture for mixture in going if mixture.lo < mixture.hi]
-            for (y, x_), mixture in zip(now, mixtures, strict=True):
-                plane.pixels[y][x_] = mixture.lo
+            mixtures = [Mixture(o, spread, base, plane.low, plane.high) for o, (_, spread, base) in outputs]
+            for (y, x_), number in zip(now, stepped(self.message, mixtures), strict=True):
+                plane.pixels[y][x_] = number
 
 
 def features(plane: Plane, known: Pixels, phase: int, level: int, y: int, x: int) -> tuple[list[int], int, int]:
@@ -286,21 +137,6 @@ def features(plane: Plane, known: Pixels, phase: int, level: int, y: int, x: int
     z += [log(spread) - 16 * plane.depth, 16 * (base - middle) >> plane.depth, *logs]
     z += [16 * (level == 0), 16 * (level == 1)]
     return [clip(number, -192, 192) for number in z], spread, base
-
-
-def absolute(plane: Plane, known: Pixels, phase: int, level: int, y: int, x: int) -> tuple[list[int], int, int]:
-    """Features, spread and base of a pixel, for a model with anchors."""
-    rows, columns = len(known), len(known[0])
-
-    def at(pixels: Pixels, offset: tuple[int, int]) -> int:
-        row, column = y + offset[0], x + offset[1]
-        number = pixels[row][column] if 0 <= row < rows and 0 <= column < columns else 0
-        return max((number << 8) >> plane.depth, -255)
-
-    z = [at(known, offset) for offset in WIDE[phase]]
-    z += [at(other.pixels, offset) for other in plane.earlier for offset in AROUND]
-    z += [256 * y // rows - 128, 256 * x // columns - 128, 32 * min(level, 7)]
-    return z, 1 << (9 + max(plane.depth - 8, 0)), 0 if plane.earlier else 2 << plane.depth
 
 
 def colours(planes: list[Array]) -> list[Array]:
@@ -333,6 +169,7 @@ def decode(data: bytes, tensors: dict[str, Array]) -> tuple[Array, Array | None]
     height, width, channels, depth = (header[name] for name in ("height", "width", "channels", "depth"))
     first = dict(chunks)
     flags, side, error = struct.unpack("<BBH", first["P"])
+    kind_of_tile = Fronts if "anchors" in tensors else Tile
     white, kind = (1 << depth) - 1, "<u1" if depth <= 8 else "<u2"
     groups = [(channels, ((white + error) // (2 * error + 1)).bit_length())] + [(1, depth)] * flags
     tiles = (chunk for letter, chunk in chunks if letter == "T")
@@ -344,7 +181,7 @@ def decode(data: bytes, tensors: dict[str, Array]) -> tuple[Array, Array | None]
             if payload[0] == 0:
                 x = stored(payload[5:], shape, depth)
             elif payload[0] == 2:
-                planes = Tile(tensors, payload[5:], *shape[:2], groups).decode()
+                planes = kind_of_tile(tensors, payload[5:], *shape[:2], groups).decode()
                 x = np.clip(np.stack(colours(planes[:channels]) + planes[channels:], axis=2), 0, white)
             else:
                 x = graphics(payload[5:], shape, depth)

@@ -11,9 +11,9 @@ The quantiser and its energy are those of the codec (training/quantizers.py), wi
     hopfield          forward the nearest codeword, backward one step of retrieval at a fixed beta
     annealed          forward and backward one step of retrieval, while beta grows geometrically
 
-In all but `annealed` the decoder is trained on what it will get. Z_e is brought to mean 0 and variance 1 over each
-picture's features: otherwise the network could make any beta a larger one by making its vectors longer. Codewords start
-where the untrained encoder puts some of the pictures.
+or those of others, see `tools.vq_baselines`. In all but `annealed` the decoder is trained on what it will get. Z_e is
+brought to mean 0 and variance 1 over each picture's features: otherwise the network could make any beta a larger one by
+making its vectors longer. Codewords start where the untrained encoder puts some of the pictures.
 """
 
 from __future__ import annotations
@@ -29,9 +29,11 @@ from torch.nn import functional as F
 
 from tools.image_sets import ImageSet
 from tools.rate_distortion import MeasureError
+from tools.vq_baselines import BASELINES, Baseline, make_baseline
 from training.quantizers import (
     AnnealedHopfield,
     HopfieldStraightThrough,
+    Quantizer,
     association,
     energies,
     make_quantizer,
@@ -56,7 +58,9 @@ class Settings:
     """A training: `groups` codebooks of `words` codewords of dimension `dim`.
 
     `beta` is that of `hopfield`; `annealed` goes from `beta_first` to `beta_last`. A codeword that is taken less than
-    `revive` times per batch is put where a vector of the batch is; 0 leaves the dead alone.
+    `revive` times per batch is put where a vector of the batch is; 0 leaves the dead alone. The rate of learning is
+    `rate`, and falls to 0 along a line over the last share `cooldown` of the steps. `commitment` weighs the energy.
+    `decay` is that of `ema`, `levels` and `rotate` are those of `fsq` and `simvq` in `tools.vq_baselines`.
     """
 
     method: str
@@ -70,6 +74,12 @@ class Settings:
     beta_first: float = 0.25
     beta_last: float = 256.0
     revive: float = 0.0
+    rate: float = RATE
+    cooldown: float = 0.0
+    commitment: float = COMMITMENT
+    decay: float = 0.99
+    levels: int | None = None
+    rotate: bool = True
 
     @property
     def name(self) -> str:
@@ -105,16 +115,8 @@ class VqAutoencoder(nn.Module):
             torch.manual_seed(settings.seed)
             self.e1, self.e2 = nn.Linear(pixels, settings.hidden), nn.Linear(settings.hidden, code)
             self.d1, self.d2 = nn.Linear(code, settings.hidden), nn.Linear(settings.hidden, pixels)
+            self.quantizer = quantizer(settings)  # last: all methods get the same network
         self.codebook = nn.Parameter(torch.zeros(settings.groups, settings.words, settings.dim))
-        annealed = settings.method == "annealed"
-        self.quantizer = make_quantizer(
-            settings.method,
-            groups=settings.groups,
-            size=settings.words,
-            beta=settings.beta_first if annealed else settings.beta,
-            beta_last=settings.beta_last,
-            mu=0.0,
-        )
         self.usage = Usage(settings.groups, settings.words)
         self.register_buffer("price", torch.zeros(settings.groups, settings.words), persistent=False)
 
@@ -141,6 +143,16 @@ class VqAutoencoder(nn.Module):
         return retrieve(p, self.codebook), p.amax(-1)
 
 
+def quantizer(settings: Settings) -> Quantizer:
+    """The one that a training is about."""
+    size = {"groups": settings.groups, "size": settings.words}
+    if settings.method in BASELINES:
+        options = {"decay": settings.decay, "levels": settings.levels, "rotate": settings.rotate}
+        return make_baseline(settings.method, **size, dim=settings.dim, **options)
+    beta = settings.beta_first if settings.method == "annealed" else settings.beta
+    return make_quantizer(settings.method, **size, beta=beta, beta_last=settings.beta_last, mu=0.0)
+
+
 def flat(z: Tensor) -> Tensor:
     """(G, B, D) -> (B, G D)."""
     return z.transpose(0, 1).flatten(1)
@@ -165,9 +177,11 @@ class Training:
     def __init__(self, settings: Settings, images: ImageSet) -> None:
         if settings.words > len(images.train_images):
             raise MeasureError(f"{settings.words} codewords start at {len(images.train_images)} pictures; take fewer")
+        if settings.revive > 0 and settings.method in BASELINES:
+            raise MeasureError(f"dead codewords of {settings.method} cannot be revived; leave revive at 0")
         self.settings, self.images = settings, images
         self.model = VqAutoencoder(settings, images.pixels)
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=RATE)
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=settings.rate, fused=True)
         self.variance = float((images.train_images / np.float32(255)).var()) or 1.0
         self._start()
 
@@ -178,10 +192,15 @@ class Training:
         for number, group in enumerate(self.model.codebook):
             picked = rng.choice(len(self.images.train_images), self.settings.words, replace=False)
             group.copy_(self.model.encode(unit(self.images.train_images[picked]))[1][number])
+        if isinstance(self.model.quantizer, Baseline):
+            self.model.quantizer.start(self.model.codebook)
 
     def at(self, step: int) -> None:
-        """Take the beta that belongs to a step."""
-        self.model.quantizer.anneal(step / self.settings.steps)
+        """Take the beta and the rate of learning that belong to a step."""
+        progress, cooldown = step / self.settings.steps, self.settings.cooldown
+        self.model.quantizer.anneal(progress)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.settings.rate * (min(1.0, (1 - progress) / cooldown) if cooldown else 1.0)
 
     def learn(self, step: int, rows: NDArray[np.int64]) -> float:
         """One step, on these rows of the training set; the loss before it."""
@@ -190,7 +209,7 @@ class Training:
         x = unit(self.images.train_images[rows])
         found = self.model.quantizer(self.model.encode(x)[1], self.model.codebook, self.model.price)
         error = F.mse_loss(self.model.decode(found.values)[1], x)
-        loss = error / self.variance + COMMITMENT * 2 / self.settings.dim * found.energy
+        loss = error / self.variance + self.settings.commitment * 2 / self.settings.dim * found.energy
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
         self.optimizer.step()
@@ -244,7 +263,7 @@ class Training:
 
 def unit(images: NDArray[np.uint8]) -> Tensor:
     """Samples 0..255 -> 0..1."""
-    return torch.from_numpy(images).float() / 255
+    return torch.from_numpy(images.astype(np.float32)) / 255
 
 
 def pieces(images: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:

@@ -27,7 +27,7 @@ from tools.information_plane import LEE_JO, TAPIA_ESTEVEZ, Variable, plane
 from tools.rate_distortion import MeasureError
 from tools.species import BATCH, batches
 from tools.trajectories import known, snapshots
-from tools.vq_autoencoder import COMMITMENT, LAYERS, RATE, Settings, Training, critical_beta
+from tools.vq_autoencoder import LAYERS, Settings, Training, critical_beta
 from training import checkpoint
 from training.usage import perplexity
 
@@ -134,8 +134,6 @@ def follow(
     wanted = asdict(settings) | {
         "images": training.images.digest,
         "batch": BATCH,
-        "rate": RATE,
-        "commitment": COMMITMENT,
         "kernels": [kernel.name for kernel in KERNELS],
         "samples": samples,
         "snapshots": count,

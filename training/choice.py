@@ -9,6 +9,7 @@ small model wins, with very few none. L(D|H) is estimated by coding some of the 
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -17,23 +18,23 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from codec.catalogue import BLOCK_PIXELS, Look
+from codec.catalogue import PICTURE_PIXELS, Look
 from codec.errors import UnsupportedInput
 from codec.jobs import Progress
 from codec.model import load_model, unpack_model
 from codec.picture import Image
-from codec.residual import Residual, residual
-from codec.tile import Plan, encode_tile
+from codec.tile import Networks, Plan, encode_tile, networks
 from training.residual_export import lossless_model
 from training.style import Schedule, Style, frequent, planes_of, train_style
 
 __all__ = ["Candidate", "Choice", "choose"]
 
-WIDTHS = (8, 16, 32, 64)
+WIDTHS = (8, 24, 56, 112)
+LAYERS = 3  # of a network
 COARSER = (2, 3, 4, 5, 6, 7, 8)  # bits that weights may lack of the finest
 SAMPLE = 200  # pictures that stand for all
 CHUNK = 7  # bytes of a block that its data do not tell: type, length, checksum
-FIRST = 0.5  # share of the time in which all widths are tried; the best one has the rest
+FIRST = 0.35  # share of the time in which all widths are tried; the best one has the rest
 STEPS = 1000  # of the progress
 NAME = "style"  # on the card
 
@@ -97,7 +98,7 @@ def choose(
     """
     groups = _by_look(images, max_error)
     if not groups:
-        what = f"pictures of at most {BLOCK_PIXELS:,} pixels, without palette, profile and EXIF"
+        what = f"pictures of at most {PICTURE_PIXELS:,} pixels, without palette, profile and EXIF"
         raise UnsupportedInput(f"there is nothing to train on: that takes {what}")
     look, mine = max(groups.items(), key=lambda group: (len(group[1]), group[0]))
     plan = look.plan(max_error)
@@ -110,10 +111,10 @@ def choose(
     spread = range(0, len(mine), -(-len(mine) // SAMPLE))
     sample = [mine[number] for number in spread]
 
-    def cost(built: Residual) -> float:
+    def cost(built: Networks) -> float:
         return _bytes_of(built, plan, sample) * len(mine) / len(sample)
 
-    found = [Candidate(b"", cost(residual(load_model("lossless"))))]
+    found = [Candidate(b"", cost(networks(load_model("lossless"))))]
     done = 0.0
 
     def train(model: Style, share: float) -> Style:
@@ -139,7 +140,7 @@ def choose(
             break
     if not stop():
         model = train(copy.deepcopy(min(tried, key=lambda pair: pair[0])[1]), 1 - FIRST)
-        found.append(_finest(model, cost))
+        found.append(_finest(model, cost, layerwise=True))
     best = min(found, key=lambda candidate: candidate.total)
     return Choice(best.data or None, best.total, found[0].total)
 
@@ -154,23 +155,42 @@ def _by_look(images: Iterable[Image], max_error: int) -> dict[Look, list[Image]]
     return groups
 
 
-def _finest(model: Style, cost: Callable[[Residual], float]) -> Candidate:
-    """The precision of weights with which a trained model and the pictures are shortest."""
+def _finest(model: Style, cost: Callable[[Networks], float], layerwise: bool = False) -> Candidate:
+    """The precision of weights with which a trained model and the pictures are shortest.
+
+    layerwise : not one precision for all layers, but one for each: those that matter less may be coarser
+    """
     state = {name: value.numpy() for name, value in model.state_dict().items()}
-    best: Candidate | None = None
-    for coarser in COARSER:
+
+    @functools.cache
+    def candidate(coarser: tuple[int, ...]) -> Candidate:
         data = lossless_model(state, coarser=coarser, name=NAME)
-        candidate = Candidate(data, cost(residual(unpack_model(data))))
-        if best is not None and candidate.total >= best.total:
+        return Candidate(data, cost(networks(unpack_model(data))))
+
+    uniform = [(coarser,) * LAYERS for coarser in COARSER]
+    best = uniform[0]
+    for coarser in uniform[1:]:
+        if candidate(coarser).total >= candidate(best).total:
             break  # less precision only makes it worse from here
-        best = candidate
-    assert best is not None
-    return best
+        best = coarser
+    while layerwise:
+        near = [
+            (*best[:i], best[i] + step, *best[i + 1 :])
+            for i in range(LAYERS)
+            for step in (1, -1)
+            if best[i] + step >= 0
+        ]
+        better = min(near, key=lambda coarser: candidate(coarser).total)
+        if candidate(better).total >= candidate(best).total:
+            break
+        best = better
+    return candidate(best)
 
 
-def _bytes_of(built: Residual, plan: Plan, images: Sequence[Image]) -> float:
+def _bytes_of(built: Networks, plan: Plan, images: Sequence[Image]) -> float:
     """Bytes of pictures of one look, in blocks as they are packed."""
-    most = BLOCK_PIXELS // (images[0].height * images[0].width)
+    look = Look.of(images[0])
+    most = look.most if look else 1
     total = 0
     for first in range(0, len(images), most):
         part = images[first : first + most]

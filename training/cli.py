@@ -17,6 +17,8 @@ from training.config import Recipe, find_recipe, folder_of, parse_recipe
 from training.errors import CheckpointError, TrainingError
 
 if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
     from training.checkpoint import Checkpoint
 
 __all__ = ["export", "stopping", "train"]
@@ -31,7 +33,8 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--out", type=click.Path(path_type=Path), help=f"Folder of the run.  [default: {RUNS}/NAME]")
 @click.option("--resume/--fresh", default=None, help="Go on from the checkpoints in the folder, or replace them.")
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Length, instead of the recipe's.")
-@click.option("--threads", type=click.IntRange(min=1), help="Threads.  [default: all cores]")
+@click.option("--processes", type=click.IntRange(min=1), default=1, show_default=True, help="They share each batch.")
+@click.option("--threads", type=click.IntRange(min=1), help="Threads of a process.  [default: all cores]")
 @click.option(
     "--warm-start",
     type=_FILE,
@@ -45,6 +48,7 @@ def train(
     out: Path | None,
     resume: bool | None,
     minutes: float | None,
+    processes: int,
     threads: int | None,
     warm_start: tuple[Path, ...],
     data: Path | None,
@@ -52,22 +56,31 @@ def train(
 ) -> None:
     """Train a model by a RECIPE: a TOML file, or the name of one that is bundled (photo, lossless).
 
-    The folder of the run gets a checkpoint of each stage (such as prior.npz), metrics.jsonl and, at the end, the
-    model (NAME.egmm); a stage that the recipe leaves out comes from --warm-start. Ctrl-C saves a checkpoint and stops;
-    --resume goes on from there as if nothing had happened.
+    The folder of the run gets a checkpoint of each stage (such as prior.npz), metrics.jsonl, the same for TensorBoard
+    and, at the end, the model (NAME.egmm); a stage that the recipe leaves out comes from --warm-start. Ctrl-C saves a
+    checkpoint and stops; --resume goes on from there as if nothing had happened.
     """
     path = find_recipe(recipe)
     chosen = parse_recipe(path.read_text(encoding="utf-8"), path.name)
     if minutes is not None:
         chosen = chosen.lasting(minutes)
+    chosen.check_shares(processes)
     folder = out or Path(RUNS) / chosen.name
     if resume is None and any(folder.glob("*.npz")):
         raise click.UsageError(f"{folder} holds a run; --resume goes on with it, --fresh replaces it")
     from training import checkpoint  # with torch, which takes seconds; a wrong option need not wait for it
     from training.importing import load_starts
+    from training.processes import launch
 
     starts = load_starts(warm_start)
-    finished = _run(chosen, path, folder, bool(resume), threads, starts, data, validation)
+    fabric = launch(processes)  # from here on, each of them does the same
+    try:
+        finished = _run(chosen, path, folder, bool(resume), threads, starts, data, validation, fabric)
+    except TrainingError:
+        if fabric.is_global_zero:
+            raise
+    if not fabric.is_global_zero:
+        return  # the first one says what there is to say
     for each in finished:
         click.echo(f"{each}")
     parts = starts | {each.stem: checkpoint.load(each) for each in finished}
@@ -112,6 +125,7 @@ def _run(
     starts: Mapping[str, Checkpoint],
     data: Path | None,
     validation: Path | None,
+    fabric: Fabric,
 ) -> list[Path]:
     import torch
 
@@ -122,11 +136,11 @@ def _run(
         torch.set_num_threads(threads)
     crop = max(stage.schedule.crop for stage in recipe.stages.values())
     photos = Photos(data or folder_of(recipe.data.train, path), crop)
-    if photos.left_out:
+    if photos.left_out and fabric.is_global_zero:
         click.echo(f"left out {photos.left_out} pictures with a side below {crop}", err=True)
     named = recipe.data.validation
     held_out = validation or (folder_of(named, path) if named else None)
-    with stopping() as stop:
+    with stopping(say=fabric.is_global_zero) as stop:
         finished = loop.train(
             recipe,
             photos,
@@ -135,14 +149,15 @@ def _run(
             resume=resume,
             starts=starts,
             stop=stop,
+            fabric=fabric,
         )
-        if stop():
+        if len(finished) < len(recipe.stages):
             raise TrainingError(f"stopped; the state is in {out}, and --resume goes on from it")
     return finished
 
 
 @contextmanager
-def stopping() -> Iterator[Callable[[], bool]]:
+def stopping(say: bool = True) -> Iterator[Callable[[], bool]]:
     """Turns the first Ctrl-C, or a request to terminate, into an answer to `stop`; the second one interrupts."""
     asked = False
 
@@ -151,7 +166,8 @@ def stopping() -> Iterator[Callable[[], bool]]:
         if asked:
             raise KeyboardInterrupt
         asked = True
-        click.echo("\nstopping after this step", err=True)
+        if say:
+            click.echo("\nstopping after this step", err=True)
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -185,6 +185,12 @@ class Recipe:
         """The stages that are there, by name, in their order."""
         return {name: stage for name in ("prior", "synthesis", "residual") if (stage := getattr(self, name))}
 
+    def check_shares(self, processes: int) -> None:
+        """RecipeError if so many processes cannot share the batches evenly."""
+        for name, stage in self.stages.items():
+            batch = stage.schedule.batch
+            _require(batch % processes == 0, f"{name}: {processes} processes cannot share a batch of {batch} evenly")
+
     def lasting(self, minutes: float) -> Recipe:
         """The same recipe in another time; the stages share it as they share their own minutes, or else evenly."""
         stages = self.stages

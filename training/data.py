@@ -1,9 +1,15 @@
-"""A folder of pictures -> batches of crops. A batch depends on the random generator alone, so that runs can resume."""
+"""A folder of pictures -> batches of crops. A batch depends on the random generator alone, so that runs can resume.
+
+Also the digits that clips are made of, see `moving_mnist.py`.
+"""
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -14,7 +20,7 @@ from torch import Tensor
 from codec.transform import BLOCK
 from training.errors import DataError
 
-__all__ = ["Photos", "crops", "symmetry"]
+__all__ = ["Photos", "crops", "load_digits", "symmetry"]
 
 U8 = NDArray[np.uint8]
 
@@ -104,6 +110,34 @@ def symmetry(pixels: U8, which: int) -> U8:
     if which & 2:
         pixels = pixels[::-1]
     return pixels.transpose(1, 0, 2) if which & 4 else pixels
+
+
+def load_digits(path: Path, part: Literal["train", "test"]) -> U8:
+    """Digits such as those of MNIST: `train_images` or `test_images` of an .npz file, or all of an .npy file.
+
+    Returns
+    -------
+    (N, H, W) uint8
+
+    Raises
+    ------
+    DataError
+        The file has no such array.
+    OSError
+        It cannot be read.
+    """
+    name = f"{part}_images"
+    try:
+        with path.open("rb") as file:
+            found = np.load(file, allow_pickle=False)
+            images = found if isinstance(found, np.ndarray) else found[name]
+    except KeyError as error:
+        raise DataError(f"{path} has no {name}") from error
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{path} is no .npz or .npy file of arrays: {error}") from error
+    if images.dtype != np.uint8 or images.ndim != 3 or 0 in images.shape:
+        raise DataError(f"{path}: expected {name} of (N, height, width) uint8, got {images.shape} {images.dtype}")
+    return images
 
 
 def _size(path: Path) -> tuple[int, int]:

@@ -3,7 +3,7 @@
     CodecError
     └── TrainingError          exit code 1
         ├── RecipeError            a recipe with an unknown key, or a value that makes no sense
-        ├── DataError              a folder of pictures that is missing or empty, or a picture that cannot be read
+        ├── DataError              pictures that are missing or cannot be read: a folder, a file, a set of digits
         ├── CheckpointError        a checkpoint that is damaged, or is of another network or recipe
         └── Diverged               the loss or its gradient is no longer a number
 
@@ -26,7 +26,7 @@ class RecipeError(TrainingError):
 
 
 class DataError(TrainingError):
-    """A folder of pictures that is missing or empty, or a picture that cannot be read."""
+    """Pictures that are missing or cannot be read: a folder, a file, a set of digits."""
 
 
 class CheckpointError(TrainingError):

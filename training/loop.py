@@ -1,10 +1,13 @@
 """The training loop: one stage after the other, flat.
 
-    for each stage:  draw a batch -> loss -> gradient, clipped -> Adam -> now and then: log, evaluate, save
+    for each stage:  draw a batch -> loss -> gradient, averaged, clipped -> Adam -> now and then: log, evaluate, save
+
+Several processes do the same together, each with its share of every batch (processes.py, on Lightning Fabric). They
+agree before each step on how far the training is and whether it goes on; only the first one writes and speaks.
 
 A step depends on the seed, its number, the weights and the optimiser's moments, and on nothing else; so a run that was
-stopped and resumed is, bit for bit, the run that was not (with the same machine, threads and number of steps; a run
-whose length is given in minutes depends on the clock).
+stopped and resumed is, bit for bit, the run that was not (with the same machine, threads, processes and number of
+steps; a run whose length is given in minutes depends on the clock).
 """
 
 from __future__ import annotations
@@ -16,27 +19,30 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from codec.files import atomic_write
-from training import checkpoint
+from training import checkpoint, processes
 from training.checkpoint import Checkpoint
 from training.config import Recipe, Schedule
 from training.data import Photos
 from training.errors import CheckpointError, Diverged
+from training.journal import Journal, tensorboard_is_there
+from training.live import Live
 from training.losses import PriorTask, SynthesisTask, Task
 from training.residual import ResidualTask
 
-__all__ = ["METRICS", "learning_rate", "train"]
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
-METRICS = "metrics.jsonl"
+__all__ = ["learning_rate", "train"]
+
 BETAS = (0.9, 0.99)
-LIVE_SECONDS = 1.0  # between two states of the line on the terminal
 LENGTH = ("steps", "minutes")  # keys of a schedule that may change when a run is resumed
 
 Stop = Callable[[], bool]
@@ -51,15 +57,17 @@ def train(
     resume: bool = False,
     starts: Mapping[str, Checkpoint] = MappingProxyType({}),
     stop: Stop = lambda: False,
+    fabric: Fabric | None = None,
 ) -> list[Path]:
     """Train all stages of a recipe.
 
     Parameters
     ----------
-    out : folder for a checkpoint of each stage, such as `prior.npz`, and for metrics.jsonl
+    out : folder for a checkpoint of each stage, such as `prior.npz`, for metrics.jsonl and files for TensorBoard
     resume : go on from the checkpoints in `out`; those that are there otherwise are replaced
     starts : by stage, checkpoints of any run whose weights it starts from
-    stop : asked before each step; when it says so, the state is saved and the training ends
+    stop : asked before each step; when it says so in any process, the state is saved and the training ends
+    fabric : the processes that train together, from `processes.launch`; all of them call this, with the same arguments
 
     Returns
     -------
@@ -70,10 +78,18 @@ def train(
     ------
     Diverged
         The loss is no longer a number. The last checkpoint is from before that.
+    RecipeError
+        A batch cannot be shared evenly by the processes.
+    TrainingError
+        One of the processes has ended.
     CheckpointError
         A checkpoint to start from is damaged, or of another network or recipe.
     """
+    fabric = fabric or processes.launch()
+    recipe.check_shares(processes.count())
     out.mkdir(parents=True, exist_ok=True)
+    if fabric.is_global_zero and not tensorboard_is_there():
+        print("no files for TensorBoard are written: that takes the package tensorboardX", file=sys.stderr)
     tasks: list[Task] = []
     if recipe.prior:
         tasks.append(PriorTask(recipe.prior, recipe, photos, validation))
@@ -85,32 +101,39 @@ def train(
     for task in tasks:
         path = out / f"{task.name}.npz"
         known = checkpoint.load(path) if resume and path.exists() else None
-        if not run_stage(task, recipe, out, known, starts.get(task.name), stop):
+        if not run_stage(task, recipe, out, known, starts.get(task.name), stop, fabric):
             break
         finished.append(path)
     return finished
 
 
 def run_stage(
-    task: Task, recipe: Recipe, out: Path, known: Checkpoint | None, start: Checkpoint | None, stop: Stop
+    task: Task,
+    recipe: Recipe,
+    out: Path,
+    known: Checkpoint | None,
+    start: Checkpoint | None,
+    stop: Stop,
+    fabric: Fabric,
 ) -> bool:
     """Train one stage, from a checkpoint of its own or from the weights of another run; False if it was stopped."""
-    path, metrics = out / f"{task.name}.npz", out / METRICS
+    path, first = out / f"{task.name}.npz", fabric.is_global_zero
     schedule, model = task.schedule, task.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     groups = [{"params": parameters, "factor": factor} for parameters, factor in task.groups()]
     optimizer = torch.optim.Adam(groups, lr=schedule.learning_rate, betas=BETAS)
+    parameters = list(model.parameters())
     step, before = 0, 0.0
     if known:
         check_same(known, task.name, recipe, path)
         checkpoint.restore(known, model, optimizer, task.state())
         step, before = int(known.card["step"]), float(known.card["minutes"])
     else:
-        task.prepare()
+        if first:
+            task.prepare()
         if start:
             checkpoint.load_model(start, model, whole=False)
-    prune(metrics, task.name, step)
-    first, begun, saved, losses = step, time.monotonic(), time.monotonic(), list[float]()
-    live = Live(task.name)
+        processes.spread([*model.state_dict().values(), *task.state().values()])
+    begun, saved, losses, origin = time.monotonic(), time.monotonic(), list[float](), step
 
     def minutes() -> float:
         return before + (time.monotonic() - begun) / 60
@@ -119,52 +142,50 @@ def run_stage(
         return step / schedule.steps if schedule.steps else minutes() / (schedule.minutes or math.inf)
 
     def save() -> None:
-        card = card_of(task.name, recipe, step, minutes())
-        checkpoint.save(path, checkpoint.capture(card, model, optimizer, task.state()))
+        if first:
+            card = card_of(task.name, recipe, step, minutes())
+            checkpoint.save(path, checkpoint.capture(card, model, optimizer, task.state()))
 
-    def log(record: dict[str, Any]) -> None:
-        line = {"stage": task.name, "step": step, "minutes": round(minutes(), 3)} | record
-        with metrics.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+    with closing(Journal(out, task.name, step, before, first)) as journal, closing(Live(task.name, first)) as live:
+        while True:
+            done, stopped = processes.most(progress(), progress() < 1 and stop())
+            if done >= 1 or stopped:
+                break
+            rng = np.random.default_rng([recipe.seed, *task.name.encode(), step])
+            rate = learning_rate(schedule, step, done)
+            for group in optimizer.param_groups:
+                group["lr"] = rate * group["factor"]
 
-    while progress() < 1:
-        if stop():
+            loss = task.loss(rng, done)
+            optimizer.zero_grad()
+            fabric.backward(loss)
+            losses.append(processes.average(parameters, loss))
+            norm = float(torch.nn.utils.clip_grad_norm_(parameters, schedule.clip))
+            if not math.isfinite(losses[-1]) or not math.isfinite(norm):
+                kept = f"{path} is from before that" if path.exists() else "there is no checkpoint yet"
+                raise Diverged(f"{task.name}, step {step}: loss {losses[-1]}, norm of the gradient {norm}; {kept}")
+            optimizer.step()
+            step += 1
+            task.mend(step, rng)
+
+            mean = math.fsum(losses) / len(losses)  # since the last record
+            if live.due:
+                live.show(step, progress(), {"loss": mean, **task.glance()})
+            if step % recipe.log_steps == 0:
+                record = {"loss": round(mean, 5), **task.report()}
+                journal.write(step, minutes(), record | {"learning_rate": rate, "gradient_norm": round(norm, 4)})
+                losses.clear()
+            if first and step % recipe.evaluate_steps == 0:
+                journal.write(step, minutes(), evaluated(task))
+            if time.monotonic() - saved > 60 * recipe.checkpoint_minutes:
+                save()
+                saved = time.monotonic()
+        if first and (step > origin or stopped):
             save()
-            live.end()
-            return False
-        rng = np.random.default_rng([recipe.seed, *task.name.encode(), step])
-        rate = learning_rate(schedule, step, progress())
-        for group in optimizer.param_groups:
-            group["lr"] = rate * group["factor"]
-
-        loss = task.loss(rng, progress())
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), schedule.clip))
-        losses.append(loss.item())
-        if not math.isfinite(losses[-1]) or not math.isfinite(norm):
-            live.end()
-            kept = f"{path} is from before that" if path.exists() else "there is no checkpoint yet"
-            raise Diverged(f"{task.name}, step {step}: loss {losses[-1]}, norm of the gradient {norm}; {kept}")
-        optimizer.step()
-        step += 1
-        task.mend(step, rng)
-
-        live.show(f"step {step}  {minutes():.1f} min  {progress():.1%}  loss {losses[-1]:.4f}  rate {rate:.1e}")
-        if step % recipe.log_steps == 0:
-            mean = round(math.fsum(losses) / len(losses), 5)
-            log({"loss": mean, **task.report(), "learning_rate": rate, "gradient_norm": round(norm, 4)})
-            losses.clear()
-        if step % recipe.evaluate_steps == 0:
-            log(evaluated(task))
-        if time.monotonic() - saved > 60 * recipe.checkpoint_minutes:
-            save()
-            saved = time.monotonic()
-    live.end()
-    if step > first:
-        save()
-        log({"done": True} | evaluated(task))
-    return True
+        if first and step > origin and not stopped:
+            journal.write(step, minutes(), {"done": True} | evaluated(task))
+        fabric.barrier()  # the others find what the first one has written
+    return not stopped
 
 
 def learning_rate(schedule: Schedule, step: int, progress: float) -> float:
@@ -190,6 +211,7 @@ def card_of(stage: str, recipe: Recipe, step: int, minutes: float) -> dict[str, 
         "step": step,
         "minutes": minutes,
         "recipe": dataclasses.asdict(recipe),
+        "processes": processes.count(),
         "threads": torch.get_num_threads(),
         "versions": versions,
     }
@@ -209,35 +231,3 @@ def check_same(known: Checkpoint, stage: str, recipe: Recipe, path: Path) -> Non
         raise CheckpointError(f"{path} was made by another version of the recipes: no {error}") from error
     if changed:
         raise CheckpointError(f"{path} cannot be resumed with this recipe: {'; '.join(changed)}")
-
-
-def prune(metrics: Path, stage: str, step: int) -> None:
-    """Take back the lines that a stage wrote after the checkpoint it goes on from, and a line that was cut."""
-    if not metrics.exists():
-        return
-    kept = []
-    for text in metrics.read_text(encoding="utf-8").splitlines():
-        try:
-            line = json.loads(text)
-        except json.JSONDecodeError:
-            continue
-        if line["stage"] != stage or line["step"] <= step > 0:
-            kept.append(text + "\n")
-    atomic_write(metrics, "".join(kept).encode(), force=True)
-
-
-class Live:
-    """A line on standard error that says where the training is; silent unless that is a terminal."""
-
-    def __init__(self, name: str) -> None:
-        self.name, self.shown, self.on = name, -math.inf, sys.stderr.isatty()
-
-    def show(self, text: str) -> None:
-        if self.on and time.monotonic() - self.shown > LIVE_SECONDS:
-            sys.stderr.write(f"\r\x1b[K{self.name}  {text}")
-            sys.stderr.flush()
-            self.shown = time.monotonic()
-
-    def end(self) -> None:
-        if self.on:
-            sys.stderr.write("\n")

@@ -3,7 +3,8 @@
     prior        mean of w(t) bits(y | t) / pixels, + auxiliary        w(t) = (mean rate at t)^-rate_exponent
     synthesis    mean of 10 log10 (|x_hat - x|^2 + floor) / (|x_linear - x|^2 + floor), decibels, below 0 if it helps
 
-A batch is drawn with the generator that is passed in and with nothing else.
+A batch is drawn with the generator that is passed in and with nothing else. Of several processes that train together
+(processes.py) each draws the whole batch and computes on its share.
 """
 
 from __future__ import annotations
@@ -15,19 +16,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from codec.codebook import SLICES
 from codec.prior import HYPER_GROUPS, HYPER_WORDS
 from codec.transform import COEFFICIENTS
+from training import processes
 from training.config import PriorStage, QuantizerChoice, Recipe, Schedule, SynthesisStage
 from training.data import Photos, crops
+from training.degradation import Chance, degrade, draw_chance
+from training.live import Figures
 from training.networks import Coded, Prior, Synthesis, step_of
 from training.quantizers import Quantised, Quantizer, make_quantizer
-from training.retrieval import Choice, quantise
-from training.slices import DC
+from training.retrieval import Choice
 from training.transform import analyse, coefficient_order, synthesise
 from training.usage import perplexity, revive, usage_counts
 
-__all__ = ["PriorTask", "SynthesisTask", "Task", "degrade", "psnr"]
+__all__ = ["PriorTask", "SynthesisTask", "Task", "psnr"]
 
 BINS = 8  # of quality, in reports and in the weights of the prior's loss
 QUALITIES = (0.1, 0.3, 0.5, 0.7, 0.9)  # of the evaluation
@@ -57,7 +59,7 @@ class Task(Protocol):
         """Parameters, and their learning rates relative to the schedule's."""
 
     def loss(self, rng: np.random.Generator, progress: float) -> Tensor:
-        """Loss of a batch."""
+        """Loss of a batch; of several processes, a mean over this one's share, which the mean over them makes whole."""
 
     def mend(self, step: int, rng: np.random.Generator) -> None:
         """After the optimiser's step."""
@@ -65,8 +67,11 @@ class Task(Protocol):
     def state(self) -> dict[str, Tensor]:
         """What belongs in a checkpoint besides the model; restored in place."""
 
+    def glance(self) -> Figures:
+        """Figures since the last report, of this process alone, for the line on the terminal."""
+
     def report(self) -> Report:
-        """Metrics since the last report."""
+        """Metrics since the last report, of all processes; all of them have to ask."""
 
     def evaluate(self) -> Report | None:
         """Metrics on the validation pictures, if there are any."""
@@ -87,9 +92,14 @@ class Means:
         self.total.index_add_(0, bins(t), values)
         self.count.index_add_(0, bins(t), torch.ones_like(values))
 
+    def all(self) -> float:
+        """One mean over all bins."""
+        return float(self.total.sum() / self.count.sum())
+
     def take(self) -> list[float | None]:
-        """The means, None for a bin that saw nothing; starts anew."""
-        means = [round(float(s / n), 4) if n else None for s, n in zip(self.total, self.count, strict=True)]
+        """The means, None for a bin that saw nothing in any process; starts anew."""
+        pairs = zip(processes.total(self.total), processes.total(self.count), strict=True)
+        means = [round(float(s / n), 4) if n else None for s, n in pairs]
         self.total.zero_()
         self.count.zero_()
         return means
@@ -136,10 +146,12 @@ class PriorTask:
         threshold = self.stage.threshold + float(rng.normal(0, self.stage.threshold_spread))
         choice = Choice(min(PLAIN, threshold), float(rng.uniform(*self.stage.weights)))
         self.model.quantizer.anneal(progress)
+        whole, own = t, processes.share(len(x))
+        x, t = x[own], t[own]
         y = self.latent(x, t)
         coded: Coded = self.model(y, t, choice)
         bpp = coded.bits.sum(1) / size**2  # (B,)
-        for which, rate in zip(bins(t).tolist(), bpp.tolist(), strict=True):
+        for which, rate in zip(bins(whole).tolist(), processes.gathered(bpp).tolist(), strict=True):
             self.rates[which] = RATE_DECAY * self.rates[which] + (1 - RATE_DECAY) * rate
         weight = self.rates[bins(t)].clamp(min=LEAST_RATE) ** -self.stage.rate_exponent
         self.bpp.add(t, bpp.detach())
@@ -157,14 +169,20 @@ class PriorTask:
     def mend(self, step: int, rng: np.random.Generator) -> None:
         choice = self.stage.quantizer
         if choice.revive_below > 0 and step % choice.revive_every == 0 and self.hyper is not None:
-            hits = self.model.hyper_usage.hits
-            revive(self.model.hyper_codebook.data, hits, self.hyper.z, rng, choice.revive_below)
+            hits, z = self.model.hyper_usage.hits, processes.gathered(self.hyper.z, 1)
+            revive(self.model.hyper_codebook.data, hits, z, rng, choice.revive_below)
 
     def state(self) -> dict[str, Tensor]:
         return {"rates": self.rates}
 
+    def glance(self) -> Figures:
+        hyper = usage_report(self.hits)
+        figures = {"bpp": self.bpp.all(), "psnr": self.psnr.all()}
+        return figures | {name: hyper[name] for name in ("perplexity", "dead")}
+
     def report(self) -> Report:
-        report = {"bpp": self.bpp.take(), "psnr": self.psnr.take(), "hyper": usage_report(self.hits)}
+        used = usage_report(processes.total(self.hits))
+        report = {"bpp": self.bpp.take(), "psnr": self.psnr.take(), "hyper": used}
         self.hits.zero_()
         return report
 
@@ -216,15 +234,17 @@ class SynthesisTask:
     def loss(self, rng: np.random.Generator, progress: float) -> Tensor:
         x = crops(self.photos, rng, self.schedule.batch, self.schedule.crop)
         t = torch.from_numpy(rng.random(len(x))).float()
-        before, after = self.errors(x, t, rng)
+        chance, own = draw_chance(x.shape, self.stage, rng), processes.share(len(x))
+        x, t = x[own], t[own]
+        before, after = self.errors(x, t, chance.of(own))
         gain = 10 * torch.log10((before + MSE_FLOOR) / (after + MSE_FLOOR))
         self.gain.add(t, gain.detach())
         return -gain.mean()
 
-    def errors(self, x: Tensor, t: Tensor, rng: np.random.Generator, *, whole: bool = False) -> tuple[Tensor, Tensor]:
+    def errors(self, x: Tensor, t: Tensor, chance: Chance, *, whole: bool = False) -> tuple[Tensor, Tensor]:
         """Mean squared errors (B,) of the linear decoder and of the filter; `whole`: of pixels that are integers."""
         with torch.no_grad():
-            linear = degrade(x, t, self.order, self.stage, rng).permute(0, 3, 1, 2)
+            linear = degrade(x, t, self.order, self.stage, chance).permute(0, 3, 1, 2)
         original = x.permute(0, 3, 1, 2)
         better = self.model(linear, t)
         if whole:
@@ -238,6 +258,9 @@ class SynthesisTask:
     def state(self) -> dict[str, Tensor]:
         return {"order": self.order}
 
+    def glance(self) -> Figures:
+        return {"gain": self.gain.all()}
+
     def report(self) -> Report:
         return {"gain": self.gain.take()}
 
@@ -248,48 +271,13 @@ class SynthesisTask:
         points = []
         for quality in QUALITIES:
             t, rng = torch.tensor([quality]), np.random.default_rng(self.recipe.seed)
-            pictures = self.validation.whole(self.recipe.data.validation_pictures)
-            pairs = [self.errors(picture[None].float(), t, rng, whole=True) for picture in pictures]
+            pairs = []
+            for picture in self.validation.whole(self.recipe.data.validation_pictures):
+                x = picture[None].float()
+                pairs.append(self.errors(x, t, draw_chance(x.shape, self.stage, rng), whole=True))
             linear, better = (mean([float(psnr(pair[side])) for pair in pairs]) for side in (0, 1))
             points.append({"quality": quality, "psnr_linear": round(linear, 3), "psnr": round(better, 3)})
         return {"points": points}
-
-
-def degrade(x: Tensor, t: Tensor, order: Tensor, stage: SynthesisStage, rng: np.random.Generator) -> Tensor:
-    """What the linear decoder would make of pictures, without the prior: chance for its means, a rule for its choices.
-
-    A rate-aware encoder pays for a coefficient of a group if it is large, or not the only one.
-
-    Parameters
-    ----------
-    x : (B, 16 h, 16 w, 3), grey levels
-    t : (B,), quality
-
-    Returns
-    -------
-    (B, 16 h, 16 w, 3), grey levels, not clipped or rounded
-    """
-    step = step_of(t)[:, None, None, None]
-    y = analyse(x)[:, order] / step
-    offset = torch.zeros_like(y)  # a block mean is quantised around a mean that may be anything
-    offset[:, :DC] = torch.from_numpy(rng.random(offset[:, :DC].shape)).float() - 0.5
-    r = y - offset
-
-    def drawn(mean: float, spread: float) -> Tensor:
-        return mean + torch.from_numpy(rng.normal(0, spread, (len(x), 1, 1, 1))).float()
-
-    threshold, lone = drawn(stage.threshold, stage.threshold_spread), drawn(stage.lone, stage.lone_spread)
-    k = quantise(r, threshold)
-    k[:, :DC] = quantise(r[:, :DC], PLAIN)
-    k[:, DC : SLICES[1].stop] = quantise(r[:, DC : SLICES[1].stop], stage.threshold_single)
-    for part in SLICES[2:]:
-        shape = (len(x), part.groups, part.dim, *y.shape[2:])
-        group, size = k[:, part.start : part.stop].view(shape), r[:, part.start : part.stop].reshape(shape).abs()
-        alone = (group != 0).sum(2, keepdim=True) == 1
-        group[alone & (size < lone[:, None])] = 0  # and so in k
-    decoded = torch.empty_like(y)
-    decoded[:, order] = (k + offset) * step
-    return synthesise(decoded)
 
 
 def order_of(photos: Photos, recipe: Recipe) -> Tensor:

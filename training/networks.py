@@ -24,6 +24,7 @@ from torch.nn import functional as F
 
 from codec.codebook import SLICES, UNIT
 from codec.prior import HYPER_DIM, HYPER_GROUPS, HYPER_WORDS
+from training import processes
 from training.features import (
     HYPER_INPUTS,
     QUALITY_FEATURES,
@@ -194,12 +195,29 @@ class Standardise(nn.BatchNorm2d):
     """
 
     EPS = 1e-5  # added to the variance
+    momentum: float
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, eps=self.EPS, affine=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return HYPER_SPREAD * super().forward(x)
+        together = self.training and processes.count() > 1
+        return HYPER_SPREAD * (self._together(x) if together else super().forward(x))
+
+    def _together(self, x: Tensor) -> Tensor:
+        """The same with mean and variance of the batches of all processes."""
+        number = processes.count() * x[:, 0].numel()
+        mean = processes.total(x.sum((0, 2, 3), keepdim=True)) / number
+        off = x - mean
+        variance = processes.total(off.square().sum((0, 2, 3), keepdim=True)) / number
+        with torch.no_grad():
+            self.running_mean.lerp_(mean.flatten(), self.momentum)
+            self.running_var.lerp_(variance.flatten() * number / (number - 1), self.momentum)
+            self.num_batches_tracked.add_(1)
+        return off / (variance + self.eps).sqrt()
 
 
 class Update(nn.Module):

@@ -22,6 +22,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from training import processes
+
 __all__ = [
     "AnnealedHopfield",
     "HopfieldStraightThrough",
@@ -179,10 +181,11 @@ class MovingAverage(Quantizer):
     @torch.no_grad()
     def _move(self, z: Tensor, codebook: Tensor, codes: Tensor) -> None:
         hits = nn.functional.one_hot(codes, codebook.shape[1]).to(z.dtype)  # (G, N, K)
+        count, sums = processes.total(hits.sum(1)), processes.total(hits.transpose(1, 2) @ z)
         kept = self.decay * self.counts  # (G, K)
-        self.counts.copy_(kept + (1 - self.decay) * hits.sum(1))
-        moved = kept[..., None] * codebook + (1 - self.decay) * (hits.transpose(1, 2) @ z)
-        taken = hits.any(1)[..., None]
+        self.counts.copy_(kept + (1 - self.decay) * count)
+        moved = kept[..., None] * codebook + (1 - self.decay) * sums
+        taken = (count > 0)[..., None]
         codebook.copy_(torch.where(taken, moved / self.counts[..., None], codebook))
 
 

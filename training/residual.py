@@ -20,8 +20,10 @@ from codec import lattice
 from codec.lattice import MARGIN, PHASES, View
 from codec.mixture import COMPONENTS, LEAK_BITS
 from codec.planes import reversible
+from training import processes
 from training.config import Recipe, ResidualStage
 from training.data import Photos, symmetry
+from training.live import Figures
 
 __all__ = ["PLANES", "Residual", "ResidualTask", "bits"]
 
@@ -110,13 +112,12 @@ class ResidualTask:
         if rng.random() < self.stage.coarse:  # as near-lossless coding sees it
             step = 2 * int(rng.integers(1, self.stage.coarsest + 1)) + 1
             batch = (batch + step // 2) // step
-        terms = self.terms(batch, level)
+        terms = self.terms(batch[processes.share(len(batch))], level, depth_of(batch))
         self.sums.setdefault(level, []).append(float(terms.detach().mean()))
         return terms.mean()
 
-    def terms(self, batch: NDArray[Any], level: int) -> Tensor:
+    def terms(self, batch: NDArray[Any], level: int, depth: int) -> Tensor:
         """Mean bits of each of the 9 networks on pictures (B, h, w, 3) of a level; their margins are only looked at."""
-        depth = max(1, int(batch.max()).bit_length())
         planes = [plane.astype(np.float32) * lattice.QUARTERS for plane in reversible(batch)]
         height, width = (side - 2 * MARGIN for side in batch.shape[1:3])
         found = []
@@ -137,11 +138,17 @@ class ResidualTask:
     def state(self) -> dict[str, Tensor]:
         return {}
 
+    def glance(self) -> Figures:
+        means = list[float]()
+        while found := self.sums.get(len(means)):
+            means.append(math.fsum(found) / len(found))
+        return {"bpsp": whole(means) if means else None}
+
     def report(self) -> Report:
         """Mean bits of a subpixel since the last report, by levels."""
-        means = {f"level_{level}": round(math.fsum(s) / len(s), 4) for level, s in sorted(self.sums.items())}
+        means = {level: processes.mean(math.fsum(s) / len(s)) for level, s in sorted(self.sums.items())}
         self.sums.clear()
-        return means
+        return {f"level_{level}": round(mean, 4) for level, mean in means.items()}
 
     @torch.no_grad()
     def evaluate(self) -> Report | None:
@@ -154,8 +161,17 @@ class ResidualTask:
             for level, found in enumerate(levels):
                 part = picture[:: 1 << level, :: 1 << level]
                 padded = np.pad(part, ((MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0)), mode="reflect")
-                found.append(float(self.terms(padded[None], level).mean()))
+                found.append(float(self.terms(padded[None], level, depth_of(padded)).mean()))
         means = [math.fsum(found) / len(found) for found in levels]
-        total = sum(mean * 0.75 / 4**level for level, mean in enumerate(means))
-        total += means[-1] / 4 ** len(means)
-        return {"bpsp": round(total, 5), "levels": [round(mean, 4) for mean in means]}
+        return {"bpsp": round(whole(means), 5), "levels": [round(mean, 4) for mean in means]}
+
+
+def depth_of(batch: NDArray[Any]) -> int:
+    """Bits of the largest sample."""
+    return max(1, int(batch.max()).bit_length())
+
+
+def whole(means: list[float]) -> float:
+    """Bits of a subpixel, from those of the levels, finest first; the coarsest one stands for all that follow."""
+    total = math.fsum(mean * 0.75 / 4**level for level, mean in enumerate(means))
+    return total + means[-1] / 4 ** len(means)

@@ -5,27 +5,29 @@ A weight becomes round(w 2^k), one k for each output of a layer: the largest wit
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from codec import lattice, residual
+from codec import alike, lattice, residual
 from codec.entropy import LOGIT_UNIT
 from codec.errors import ModelError
 from codec.mixture import COMPONENTS, MEAN_UNIT
 from codec.model import pack_model
-from codec.residual import ACTIVATION, HIGHEST
+from codec.residual import ACTIVATION
+from codec.residual import HIGHEST as HIGHEST_OUTPUT
 from training import engine
 
-__all__ = ["lossless_model", "residual_state", "residual_tensors"]
+__all__ = ["ACTIVATION", "HIGHEST_OUTPUT", "layer_tensors", "lossless_model", "residual_state", "residual_tensors"]
 
 Floats = NDArray[Any]
 Tensors = dict[str, NDArray[np.int64]]
 
 ROOM = 0.98 * 2**24  # of float32's exact integers: what the sums of a unit may take
 LARGEST_SHIFT = 16
+ANCHORS = "anchors"  # a tensor that only models of pictures that are alike have
 # Integers per unit of the head's outputs: logits in nats, means in spreads, log2 of scales.
 GAINS = np.repeat([LOGIT_UNIT / np.log(2), MEAN_UNIT, lattice.OCTAVE], COMPONENTS)
 
@@ -35,13 +37,13 @@ def head_gains(outputs: int) -> Floats:
     return np.concatenate([GAINS, np.full(outputs - len(GAINS), GAINS[0])])
 
 
-def lossless_model(state: dict[str, Floats], *, coarser: int = 0, **facts: Any) -> bytes:
+def lossless_model(state: dict[str, Floats], *, coarser: int | Sequence[int] = 0, **facts: Any) -> bytes:
     """The model file of trained networks.
 
     Parameters
     ----------
-    state : of training.residual.Residual, arrays by name
-    coarser : bits that the weights lack of the finest ones
+    state : of training.residual.Residual or training.style.Style, arrays by name
+    coarser : bits that the weights lack of the finest ones, in all layers or in each
     facts : for the card, such as name, description, licence, training data
 
     Raises
@@ -50,30 +52,34 @@ def lossless_model(state: dict[str, Floats], *, coarser: int = 0, **facts: Any) 
         Two engines, numpy and torch, do not compute the same.
     """
     tensors = residual_tensors(state, coarser)
-    built = residual.build(tensors)
-    if (found := residual.self_test(built)) != (expected := residual.self_test(built, engine)):
+    kind: Any = alike if ANCHORS in state else residual
+    built = kind.build(tensors)
+    if (found := kind.self_test(built)) != (expected := kind.self_test(built, engine)):
         raise ModelError(f"the self-test gives {found} in numpy and {expected} in torch")
-    return pack_model(facts | {"structure": residual.STRUCTURE, "self_test": found}, tensors)
+    return pack_model(facts | {"structure": kind.STRUCTURE, "self_test": found}, tensors)
 
 
-def residual_tensors(state: dict[str, Floats], coarser: int = 0) -> Tensors:
-    """All tensors of codec.residual.Residual, from the state of training.residual.Residual or training.style.Style."""
+def residual_tensors(state: dict[str, Floats], coarser: int | Sequence[int] = 0) -> Tensors:
+    """All tensors of codec.residual.Residual or codec.alike.Alike, from a state as for `lossless_model`."""
     out: Tensors = {}
-    style = "anchors" in state
+    style = ANCHORS in state
     if style:
-        out["anchors"] = np.asarray(state["anchors"], np.int64).ravel()
+        out[ANCHORS] = np.asarray(state[ANCHORS], np.int64).ravel()
     for name in sorted({key.split(".")[1] for key in state if key.startswith("nets.")}):
         layers = sorted({int(key.split(".")[2]) for key in state if key.startswith(f"nets.{name}.")})
-        unit, most = (float(lattice.TOP), lattice.TOP) if style else (float(lattice.UNIT), lattice.CLIP)
+        less = coarser if isinstance(coarser, Sequence) else [coarser] * len(layers)
+        unit, most = (float(alike.TOP), alike.TOP) if style else (float(lattice.UNIT), lattice.CLIP)
         for number, layer in enumerate(layers):
             weight, bias = (np.asarray(state[f"nets.{name}.{layer}.{part}"], np.float64) for part in ("weight", "bias"))
             gains = head_gains(len(bias)) if layer == layers[-1] else np.full(len(bias), float(ACTIVATION))
-            out |= _layer(f"{name}.{number}", weight, bias, gains, unit, most, coarser)
-            unit, most = float(ACTIVATION), HIGHEST
+            out |= layer_tensors(f"{name}.{number}", weight, bias, gains, unit, most, less[number])
+            unit, most = float(ACTIVATION), HIGHEST_OUTPUT
     return out
 
 
-def _layer(name: str, weight: Floats, bias: Floats, gains: Floats, unit: float, most: int, coarser: int) -> Tensors:
+def layer_tensors(
+    name: str, weight: Floats, bias: Floats, gains: Floats, unit: float, most: int, coarser: int
+) -> Tensors:
     """A unit with inputs of `unit` integers per one, up to `most`: weights as fine as exact sums in float32 allow."""
     ratio = weight * (gains / unit)[:, None]
     sums = np.abs(ratio).sum(axis=1) * most + np.abs(bias * gains) + 1
@@ -87,15 +93,15 @@ def _layer(name: str, weight: Floats, bias: Floats, gains: Floats, unit: float, 
 
 
 def residual_state(tensors: Mapping[str, NDArray[Any]]) -> dict[str, Floats]:
-    """The state of training.residual.Residual, from the tensors of a model: the way back, to go on training."""
+    """The state that tensors of a model were made from: the way back, to go on training."""
     out: dict[str, Floats] = {}
-    style = "anchors" in tensors
+    style = ANCHORS in tensors
     if style:
-        planes = 3 if "100.0.bias" in tensors else 1
-        out["anchors"] = np.asarray(tensors["anchors"], np.int64).reshape(planes, -1)
-    for name in sorted({key.split(".")[0] for key in tensors} - {"anchors"}):
+        planes = 3 if "10.0.bias" in tensors else 1
+        out[ANCHORS] = np.asarray(tensors[ANCHORS], np.int64).reshape(planes, -1)
+    for name in sorted({key.split(".")[0] for key in tensors} - {ANCHORS}):
         count = sum(key.startswith(f"{name}.") and key.endswith(".bias") for key in tensors)
-        unit = float(lattice.TOP if style else lattice.UNIT)
+        unit = float(alike.TOP if style else lattice.UNIT)
         for number in range(count):
             last = number == count - 1
             weight, bias, shift = (tensors[f"{name}.{number}.{part}"] for part in ("weight.0", "bias", "shift"))

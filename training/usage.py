@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from training import processes
+
 __all__ = ["Usage", "perplexity", "revive", "usage_counts"]
 
 
@@ -36,7 +38,7 @@ class Usage(nn.Module):
 
     @torch.no_grad()
     def watch(self, codes: Tensor) -> None:
-        counts = usage_counts(codes, self.hits.shape[1]).to(self.hits.dtype)
+        counts = processes.total(usage_counts(codes, self.hits.shape[1])).to(self.hits.dtype)
         self.hits.copy_(torch.where(self.hits.isnan(), counts, self.hits.lerp(counts, 1 - self.decay)))
 
 

@@ -1,0 +1,328 @@
+"""Pictures that are alike, such as digits, sprites or tiles of a map <-> bytes, exactly, along wavefronts.
+
+    pixels with one t = x + SLOPE y, in all pictures at once, see pixels with a smaller t
+
+    known samples, place --> z --network--> logits, means, scales --> an anchor, or a sample of the mixture --> bytes
+
+Of pictures that share a style much more can be known than of photos: where a pixel is matters, and so does every stroke
+above it. So a network sees the samples themselves, many of them, and its own place; and it sees all that raster order
+would show it but for the far right, which a photo's interlaced order (codec/residual.py) does not. (Autoregression in
+raster order: PixelCNN, van den Oord et al. 2016; wavefronts: as in video coders that run on many cores.)
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codec import intnet
+from codec.entropy import TOTAL, Decoder, Encoder, frequencies_from_logits
+from codec.errors import ModelError
+from codec.intnet import Carrier, Unit
+from codec.lattice import AROUND, QUARTERS, Offset, View, logarithm, nearest
+from codec.layers import Layers
+from codec.mixture import OUTPUTS, TABLED, code_samples, mixture, tables
+from codec.mixture import self_test as mixture_self_test
+from codec.model import Model, verified
+from codec.residual import Group, net_of, plain
+
+__all__ = [
+    "NEAR", "PLACES", "REACH", "SLOPE", "STRUCTURE", "TOP", "WIDE", "Alike", "Front", "Reader", "Writer",
+    "alike", "build", "code_planes", "columns", "decode_planes", "encode_planes", "every", "features", "framed",
+    "quiet", "seen_by", "self_test", "taken",
+]  # fmt: skip
+
+STRUCTURE = "wavefront-logistics-1"  # the card's "structure": which networks the tensors are for
+PLANES = 3
+SLOPE = 2  # columns that a row is ahead of the one below it
+REACH = 8  # pixels around a plane that a view may reach into: they are black
+WIDE = 64  # pixels of its own plane that a pixel sees
+NEAR = 24  # of those: where they are all the same, a small network will do
+PLACES = 32  # rows and columns are told apart as far as this
+TOP = 255  # features stay within -TOP .. TOP, whatever the depth
+SPREAD = 8 * 64  # means are in units of 8 grey levels, of 256
+LARGEST = 65535
+KEPT = 1 << 14  # pixels: the wavefronts of so small a stack are kept for the next one of that shape
+
+CAUSAL = nearest(WIDE, lambda y, x: (y < 0 and x < -SLOPE * y) or (y == 0 and x < 0), REACH)
+EARLIER = nearest(AROUND, lambda y, x: True, REACH)
+
+Ints = NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Alike:
+    """The networks of a model of pictures that are alike.
+
+    Attributes
+    ----------
+    nets : for each plane, 1 or 3, the network of lively pixels and that of quiet ones
+    anchors : for each plane, grey levels with a logit of their own, such as black
+    """
+
+    nets: tuple[tuple[tuple[Unit, ...], tuple[Unit, ...]], ...]
+    anchors: tuple[tuple[int, ...], ...]
+
+    def units(self) -> Iterator[Unit]:
+        return (unit for plane in self.nets for net in plane for unit in net)
+
+
+def alike(model: Model) -> Alike:
+    """Build the networks of a model, prove them exact, and check that this machine computes them right.
+
+    Raises
+    ------
+    ModelError
+        Not a model of this kind, tensors that do not fit, sums that could be inexact, or a machine that computes wrong.
+    """
+    return _alike(model.id, model)
+
+
+@functools.lru_cache(maxsize=8)
+def _alike(_: bytes, model: Model) -> Alike:
+    return verified(model, STRUCTURE, "not for pictures that are alike", build, self_test)
+
+
+def build(tensors: Mapping[str, NDArray[Any]]) -> Alike:
+    """Networks from integer tensors, without the self-test; ModelError if they do not fit."""
+    layers = Layers(tensors)
+    built = taken(layers)
+    layers.finish()
+    return built
+
+
+def taken(layers: Layers) -> Alike:
+    """The networks among the tensors of a model that may hold more."""
+    planes = PLANES if layers.has("10.0.bias") else 1
+    count = layers.size("anchors", planes)
+    values = layers.bounded("anchors", planes * count, low=-LARGEST, high=LARGEST).reshape(planes, count)
+    nets = [
+        tuple(net_of(layers, f"{plane}{kind}", columns(plane), TOP, count) for kind in range(2))
+        for plane in range(planes)
+    ]
+    return Alike(tuple((lively, quiet) for lively, quiet in nets), tuple(tuple(row) for row in values.tolist()))
+
+
+def self_test(built: Alike, engine: Any = None) -> str:
+    """Digest of all layers' outputs, and of the mixtures' probabilities, for fixed inputs.
+
+    `engine` as for `intnet.self_test`.
+    """
+    digest = hashlib.blake2b(digest_size=8)
+    for unit in built.units():
+        digest.update(intnet.self_test(unit, engine))
+    digest.update(mixture_self_test())
+    return digest.hexdigest()
+
+
+def encode_planes(built: Alike, groups: Sequence[Group], planes: Sequence[Ints]) -> bytes:
+    """Code the planes of all groups, in their groups' ranges.
+
+    planes : (H, W) integers each; or (n, H, W), n pictures whose samples are coded side by side
+    """
+    writer = Writer(Encoder())
+    code_planes(built, groups, planes[0].shape, writer, planes)
+    return writer.coder.getvalue()
+
+
+def decode_planes(built: Alike, groups: Sequence[Group], shape: tuple[int, ...], data: bytes) -> list[Ints]:
+    """The twin of `encode_planes`."""
+    return code_planes(built, groups, shape, Reader(Decoder(data)), None)
+
+
+class Writer(NamedTuple):
+    """The encoder's side: what it is told is written, and handed back."""
+
+    coder: Encoder
+
+    def bits(self, ones: Any, decisions: Any) -> Any:
+        self.coder.encode_bits(decisions, ones)
+        return decisions
+
+    def symbols(self, freqs: Any, symbols: Any) -> Any:
+        self.coder.encode(symbols, freqs)
+        return symbols
+
+
+class Reader(NamedTuple):
+    """The decoder's side: it is told nothing, and hands out what it reads."""
+
+    coder: Decoder
+
+    def bits(self, ones: Any, _: Any) -> Any:
+        return self.coder.decode_bits(ones)
+
+    def symbols(self, freqs: Any, _: Any) -> Any:
+        return self.coder.decode(freqs)
+
+
+def code_planes(
+    built: Alike,
+    groups: Sequence[Group],
+    shape: tuple[int, ...],
+    side: Writer | Reader,
+    truths: Sequence[Ints] | None,
+) -> list[Ints]:
+    """The groups; in each its planes; in those the wavefronts."""
+    if max(group.planes for group in groups) > len(built.nets):
+        raise ModelError(f"the model codes {len(built.nets)} plane(s), and these pictures are in colour")
+    stack = (math.prod(shape[:-2]), *shape[-2:])
+    found: list[Ints] = []
+    frames: list[Carrier] = []  # of the group, as far as it has come
+    members = [(each, plane) for each in groups for plane in range(each.planes)]
+    for group, plane in members:
+        low, high = group.range(plane)
+        truth = None if truths is None else truths[len(found)].reshape(stack)
+        frames = [*(frames if plane else ()), framed(np.zeros(stack, np.int32), group.depth)]
+        here = np.zeros(stack, np.int32)
+        equal = None if truth is None else np.array([truth.min() == truth.max()])
+        if side.bits(np.array([TOTAL // 2]), equal)[0]:
+            here[...] = plain((1, 1, 1), low, high, side.bits, truth)
+            frames[-1] = framed(here, group.depth)
+        else:
+            flat, pixels = frames[-1].reshape(-1), here.reshape(-1)
+            known = None if truth is None else truth.reshape(-1)
+            for front in _fronts(*stack):
+                z = features(frames, front)
+                samples = _code_front(built, plane, z, group, side, None if known is None else known[front.pixels])
+                pixels[front.pixels] = samples
+                flat[front.framed] = _levelled(samples, group.depth)
+        found.append(here.reshape(shape))
+    return found
+
+
+def _code_front(
+    built: Alike, plane: int, z: Carrier, group: Group, side: Writer | Reader, truth: Ints | None
+) -> NDArray[np.int32]:
+    """Samples of n pixels: which anchor each is, or none; then those that are none."""
+    anchors, (low, high) = np.array(built.anchors[plane]), group.range(plane)
+    o, calm = np.empty((len(z), OUTPUTS + len(anchors)), np.float32), quiet(z)
+    for net, which in zip(built.nets[plane], (np.flatnonzero(~calm), np.flatnonzero(calm)), strict=True):
+        if len(which):
+            o[which] = intnet.chain(net, z[which])
+    logits = np.concatenate([np.zeros((len(o), 1), np.float32), o[:, OUTPUTS:]], axis=1)
+    told = None if truth is None else _places(truth, anchors)
+    symbols = side.symbols(frequencies_from_logits(logits), told)
+    samples: NDArray[np.int32] = np.concatenate([[0], np.clip(anchors, low, high)])[symbols].astype(np.int32)
+    others = np.flatnonzero(symbols == 0)
+    if len(others):
+        mix = mixture(o[others, :OUTPUTS], seen_by(len(others), plane, group.depth))
+        rest = None if truth is None else truth[others]
+        if high - low < TABLED:
+            less = None if rest is None else rest - low
+            samples[others] = side.symbols(tables(mix, low, high, built.anchors[plane]), less) + low
+        else:
+            samples[others] = code_samples(mix, low, high, side.bits, rest)
+    return samples
+
+
+def _places(samples: Ints, anchors: Ints) -> NDArray[np.intp]:
+    """1 + the number of the anchor that each sample is, or 0 if it is none."""
+    equal = samples[:, None] == anchors
+    places: NDArray[np.intp] = np.where(equal.any(axis=1), equal.argmax(axis=1) + 1, 0)
+    return places
+
+
+class Front(NamedTuple):
+    """Pixels that are coded at once, n of them: picture by picture, from the top row down.
+
+    Attributes
+    ----------
+    pixels, framed : (n,) their numbers in a stack of planes, and in one with margins
+    places : (n, 2 PLACES) features that tell where they are in their pictures
+    """
+
+    pixels: NDArray[np.intp]
+    framed: NDArray[np.intp]
+    places: Carrier
+
+
+def _front(picture: Any, y: Any, x: Any, height: int, width: int) -> Front:
+    picture, y, x = (part.ravel() for part in np.broadcast_arrays(picture, y, x))
+    places, each = np.zeros((len(y), 2 * PLACES), np.float32), np.arange(len(y))
+    places[each, y * PLACES // height] = places[each, PLACES + x * PLACES // width] = TOP
+    framed = (picture * (height + 2 * REACH) + y + REACH) * (width + 2 * REACH) + x + REACH
+    return Front((picture * height + y) * width + x, framed, places)
+
+
+def _fronts(pictures: int, height: int, width: int) -> Iterable[Front]:
+    """The wavefronts of a stack of pictures."""
+    stack = pictures, height, width
+    return _kept(*stack) if math.prod(stack) <= KEPT else _made(*stack)
+
+
+@functools.lru_cache(maxsize=4)
+def _kept(pictures: int, height: int, width: int) -> list[Front]:
+    return list(_made(pictures, height, width))
+
+
+def _made(pictures: int, height: int, width: int) -> Iterator[Front]:
+    each = np.arange(pictures)[:, None]
+    for t in range(width + SLOPE * (height - 1)):
+        rows = np.arange(max(0, -((width - 1 - t) // SLOPE)), min(height - 1, t // SLOPE) + 1)
+        if len(rows):
+            yield _front(each, rows, t - SLOPE * rows, height, width)
+
+
+def every(pictures: int, height: int, width: int) -> Front:
+    """All pixels of a stack of pictures, in raster order."""
+    axes = np.arange(pictures)[:, None, None], np.arange(height)[:, None], np.arange(width)
+    return _front(*axes, height, width)
+
+
+def columns(plane: int) -> int:
+    """K: how many features a pixel has in a plane."""
+    return WIDE + AROUND * plane + 2 * PLACES
+
+
+def framed(plane: Ints, depth: int) -> Carrier:
+    """A stack of planes (n, h, w) with black margins, in levels of 8 bits, as float32."""
+    margin = (REACH, REACH)
+    return np.pad(_levelled(plane, depth), ((0, 0), margin, margin))
+
+
+def _levelled(samples: NDArray[Any], depth: int) -> Carrier:
+    """Samples of `depth` bits, or differences of such -> integers in -TOP .. TOP."""
+    levels = samples.astype(np.float32) * np.float32(2.0 ** (8 - depth))
+    return np.clip(np.floor(levels, out=levels), -TOP, TOP, out=levels)
+
+
+def features(frames: Sequence[Carrier], front: Front) -> Carrier:
+    """What pixels see: (n, K) integers in -TOP .. TOP.
+
+    frames : planes of the group so far, of `framed`; the last one is the plane to code
+    """
+    last, row = len(frames) - 1, frames[-1].shape[-1]
+    z = np.empty((len(front.framed), columns(last)), np.float32)
+    z[:, :WIDE] = frames[-1].reshape(-1)[front.framed[:, None] + _steps(CAUSAL, row)]
+    for p, frame in enumerate(frames[:-1]):
+        first = WIDE + AROUND * p
+        z[:, first : first + AROUND] = frame.reshape(-1)[front.framed[:, None] + _steps(EARLIER, row)]
+    z[:, -2 * PLACES :] = front.places
+    return z
+
+
+@functools.lru_cache(maxsize=16)
+def _steps(offsets: tuple[Offset, ...], row: int) -> NDArray[np.intp]:
+    """How far offsets are in an array whose rows have that length."""
+    return np.array([y * row + x for y, x in offsets])
+
+
+def quiet(z: Carrier) -> NDArray[np.bool_]:
+    """(n,) whether the known samples nearest to a pixel are all the same."""
+    near: NDArray[np.bool_] = (z[:, :NEAR] == z[:, :1]).all(axis=1)
+    return near
+
+
+def seen_by(count: int, plane: int, depth: int) -> View:
+    """The view of `count` pixels, without features: one base and spread for all."""
+    base = np.full(count, 0 if plane else QUARTERS << (depth - 1), np.float32)
+    spread = np.full(count, SPREAD << max(depth - 8, 0), np.float32)
+    return View(np.empty((count, 0), np.float32), base, spread, logarithm(spread))

@@ -1,0 +1,160 @@
+"""Finding vectors: what only the encoder does. Nothing here has to be exact.
+
+    coarse    every vector within a reach, on frames of a quarter of the size
+    blocks    candidates (none, coarse, the frame before), then those of the neighbours, then ever finer steps
+    cells     the same from the block's vector on; a block is split where that pays
+
+The cost of a vector is the sum of absolute differences and what its bits are worth. All blocks are tried at once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codec.motion import CELL, FARTHEST, QUARTERS, filter_rows
+from codec.transform import BLOCK
+
+__all__ = ["search"]
+
+MARGIN = 24  # pixels around the reference; vectors that point farther out find the border's pixels
+COARSE = 4  # the coarse frames are so much smaller
+REACH = 7  # of the coarse search, in coarse pixels, and more in large frames
+STEPS = (8, 4, 2, 1)  # quarters of a pixel
+SPLIT_BITS = 6  # what splitting costs, without its vectors
+RING = np.array([(a, b) for a in (-1, 0, 1) for b in (-1, 0, 1) if a or b])
+
+F32 = NDArray[np.float32]
+I64 = NDArray[np.int64]
+U8 = NDArray[np.uint8]
+
+
+def search(current: U8, reference: U8, before: I64, worth: float) -> tuple[I64, NDArray[np.bool_]]:
+    """Vectors of a frame.
+
+    Parameters
+    ----------
+    current : (16 h, 16 w, C)
+    reference : (H, W, C), the decoded frame before, not padded
+    before : (2 h, 2 w, 2) vectors of the frame before
+    worth : what a bit is worth, in absolute differences of grey levels
+
+    Returns
+    -------
+    vectors (2 h, 2 w, 2), and which blocks are split, (h, w)
+    """
+    h, w = current.shape[0] // BLOCK, current.shape[1] // BLOCK
+    luma, known = _luma(current), _luma(reference)
+    fine = _upsampled(known)
+    matcher = _Matcher(luma, fine, BLOCK, worth)
+    vectors, cost = matcher.start(np.zeros((h, w, 2), np.int64))
+    for candidate in (*_coarse(luma, known), before[::2, ::2], before[1::2, 1::2]):
+        vectors, cost = matcher.better(vectors, cost, candidate)
+    vectors, cost = matcher.improve(vectors, cost, STEPS)
+    cells = _Matcher(luma, fine, CELL, worth)
+    parents = np.repeat(np.repeat(vectors, 2, axis=0), 2, axis=1)
+    small, least = cells.start(parents)
+    small, least = cells.improve(small, least, STEPS[1:], parents)
+    split = least.reshape(h, 2, w, 2).sum(axis=(1, 3)) + SPLIT_BITS * worth < cost
+    kept = np.repeat(np.repeat(split, 2, axis=0), 2, axis=1)
+    return np.where(kept[..., None], small, parents), split
+
+
+class _Matcher:
+    """Compares all blocks of one size with the reference at once."""
+
+    def __init__(self, luma: F32, fine: U8, side: int, worth: float) -> None:
+        self.shape = luma.shape[0] // side, luma.shape[1] // side
+        cut = luma.reshape(self.shape[0], side, self.shape[1], side).swapaxes(1, 2)
+        self._blocks = np.rint(cut).astype(np.int16).reshape(-1, side, side)
+        i, j = np.mgrid[: self.shape[0], : self.shape[1]]
+        self._corner = (np.stack([i, j], 2).reshape(-1, 2) * side + MARGIN) * QUARTERS
+        self._fine, self._side, self._worth = fine, side, worth
+
+    def cost(self, vectors: I64, told: I64) -> F32:
+        """(h, w, 2) vectors and what is expected of them -> (h, w)."""
+        run = QUARTERS * np.arange(self._side)
+        start = self._corner + vectors.reshape(-1, 2)
+        rows = np.clip(start[:, :1] + run, 0, self._fine.shape[0] - 1)
+        columns = np.clip(start[:, 1:] + run, 0, self._fine.shape[1] - 1)
+        found = self._fine[rows[:, :, None], columns[:, None, :]].astype(np.int16)
+        differences = np.abs(self._blocks - found).sum(axis=(1, 2), dtype=np.int32).reshape(self.shape)
+        bits = 2 * np.log2(1 + np.abs(vectors - told)).sum(axis=2)
+        return np.asarray(differences + self._worth * bits, np.float32)
+
+    def start(self, vectors: I64) -> tuple[I64, F32]:
+        return vectors, self.cost(vectors, vectors)
+
+    def better(self, vectors: I64, cost: F32, candidate: I64, told: I64 | None = None) -> tuple[I64, F32]:
+        """The better of two vectors of each block."""
+        candidate = np.clip(candidate, -FARTHEST, FARTHEST)
+        new = self.cost(candidate, _expected(vectors) if told is None else told)
+        wins = new < cost
+        return np.where(wins[..., None], candidate, vectors), np.where(wins, new, cost)
+
+    def improve(self, vectors: I64, cost: F32, steps: tuple[int, ...], told: I64 | None = None) -> tuple[I64, F32]:
+        """Try the neighbours' vectors, and then those around, step by step."""
+        for step in steps:
+            cost = self.cost(vectors, _expected(vectors) if told is None else told)
+            padded = np.pad(vectors, ((1, 1), (1, 1), (0, 0)), mode="edge")
+            for a, b in ((0, 1), (1, 0), (1, 2), (2, 1)):
+                around = padded[a : a + self.shape[0], b : b + self.shape[1]]
+                vectors, cost = self.better(vectors, cost, around, told)
+            center = vectors
+            for offset in RING * step:
+                vectors, cost = self.better(vectors, cost, center + offset, told)
+        return vectors, cost
+
+
+def _expected(vectors: I64) -> I64:
+    """About what the entropy coder will expect: the median of the four neighbours."""
+    padded = np.pad(vectors, ((1, 1), (1, 1), (0, 0)), mode="edge")
+    around = np.stack([padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]])
+    return np.sort(around, axis=0)[1:3].sum(axis=0) >> 1
+
+
+def _luma(x: U8) -> F32:
+    return x[..., 0].astype(np.float32) if x.shape[2] == 1 else x @ np.array([0.25, 0.5, 0.25], np.float32)
+
+
+def _upsampled(luma: F32) -> U8:
+    """(H, W) -> (4 (H + 2 MARGIN), 4 (W + 2 MARGIN)), as prediction interpolates."""
+    padded = np.pad(luma, ((MARGIN + 3, MARGIN + 4), (MARGIN + 3, MARGIN + 4)), mode="edge")
+    for _ in (0, 1):  # columns, then rows
+        phases = [filter_rows(padded, fraction) / 64 for fraction in range(QUARTERS)]
+        padded = np.stack(phases, axis=-1).reshape(len(padded), -1).T
+    return np.clip(np.rint(padded), 0, 255).astype(np.uint8)
+
+
+def _coarse(luma: F32, known: F32) -> tuple[I64, I64]:
+    """Best vectors of each block alone, and with the blocks around it, from frames of a quarter of the size."""
+    small = _shrunk(luma)
+    pad = luma.shape[0] - known.shape[0], luma.shape[1] - known.shape[1]
+    reach = max(REACH, min(16, luma.shape[1] // 80))
+    other = np.pad(_shrunk(np.pad(known, ((0, pad[0]), (0, pad[1])), mode="edge")), reach, mode="edge")
+    rows, columns = small.shape
+    block = BLOCK // COARSE
+    shape = rows // block, columns // block
+    best = [np.full(shape, np.inf, np.float32) for _ in range(2)]
+    found = [np.zeros((*shape, 2), np.int64) for _ in range(2)]
+    for a in range(-reach, reach + 1):
+        for b in range(-reach, reach + 1):
+            shifted = other[reach + a : reach + a + rows, reach + b : reach + b + columns]
+            alone = np.abs(small - shifted).reshape(shape[0], block, shape[1], block).sum(axis=(1, 3))
+            alone += 0.05 * (abs(a) + abs(b))
+            padded = np.pad(alone, 1, mode="edge")
+            around = alone + padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:]
+            for each, cost in enumerate((alone, around)):
+                wins = cost < best[each]
+                best[each][wins] = cost[wins]
+                found[each][wins] = (a * COARSE * QUARTERS, b * COARSE * QUARTERS)
+    return found[0], found[1]
+
+
+def _shrunk(x: F32) -> F32:
+    """Means of COARSE x COARSE pixels."""
+    rows, columns = x.shape[0] // COARSE, x.shape[1] // COARSE
+    means: Any = x.reshape(rows, COARSE, columns, COARSE).mean(axis=(1, 3))
+    return np.asarray(means, np.float32)
