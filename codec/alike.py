@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ from codec.residual import Group, net_of, plain
 __all__ = [
     "NEAR", "PLACES", "REACH", "SLOPE", "STRUCTURE", "TOP", "WIDE", "Alike", "Front", "Reader", "Writer",
     "alike", "build", "code_planes", "columns", "decode_planes", "encode_planes", "every", "features", "framed",
-    "quiet", "seen_by", "self_test", "taken",
+    "quiet", "seen_by", "self_test", "taken", "uniform",
 ]  # fmt: skip
 
 STRUCTURE = "wavefront-logistics-1"  # the card's "structure": which networks the tensors are for
@@ -173,15 +174,15 @@ def code_planes(
     """The groups; in each its planes; in those the wavefronts."""
     if max(group.planes for group in groups) > len(built.nets):
         raise ModelError(f"the model codes {len(built.nets)} plane(s), and these pictures are in colour")
-    stack = (math.prod(shape[:-2]), *shape[-2:])
+    stack = math.prod(shape[:-2]), shape[-2], shape[-1]
     found: list[Ints] = []
     frames: list[Carrier] = []  # of the group, as far as it has come
     members = [(each, plane) for each in groups for plane in range(each.planes)]
     for group, plane in members:
         low, high = group.range(plane)
         truth = None if truths is None else truths[len(found)].reshape(stack)
-        frames = [*(frames if plane else ()), framed(np.zeros(stack, np.int32), group.depth)]
-        here = np.zeros(stack, np.int32)
+        here = np.full(stack, np.clip(built.anchors[plane][0], low, high), np.int32)  # what the corners are taken for
+        frames = [*(frames if plane else ()), framed(here, group.depth)]
         equal = None if truth is None else np.array([truth.min() == truth.max()])
         if side.bits(np.array([TOTAL // 2]), equal)[0]:
             here[...] = plain((1, 1, 1), low, high, side.bits, truth)
@@ -189,7 +190,7 @@ def code_planes(
         else:
             flat, pixels = frames[-1].reshape(-1), here.reshape(-1)
             known = None if truth is None else truth.reshape(-1)
-            for front in _fronts(*stack):
+            for front in _lively(stack, side, truth, int(here.flat[0])):
                 z = features(frames, front)
                 samples = _code_front(built, plane, z, group, side, None if known is None else known[front.pixels])
                 pixels[front.pixels] = samples
@@ -198,26 +199,51 @@ def code_planes(
     return found
 
 
+def _lively(stack: tuple[int, int, int], side: Writer | Reader, truth: Ints | None, plain: int) -> Iterator[Front]:
+    """The fronts without those at the beginning and at the end in which there is nothing, in any picture."""
+    _, height, width = stack
+    count, ends = width + SLOPE * (height - 1), None
+    if truth is not None:
+        _, y, x = np.nonzero(truth != plain)
+        t = x + SLOPE * y
+        ends = np.array([t.min(), count - 1 - t.max()] if len(t) else [count - 1, 0])
+    first, last = uniform(side, count, ends, 2).tolist()
+    fronts = itertools.islice(_fronts(*stack), first, max(first, count - last))
+    return (front for front in fronts if len(front.pixels))
+
+
+def uniform(side: Writer | Reader, end: int, told: Ints | None, count: int = 1) -> NDArray[np.int64]:
+    """`count` numbers in 0 .. end - 1 of which nothing is known, for end <= 2^15."""
+    freqs = np.full((count, end), TOTAL // end, np.int32)
+    freqs[:, 0] += TOTAL - freqs.sum(axis=1, dtype=np.int32)
+    found: NDArray[np.int64] = side.symbols(freqs, told).astype(np.int64)
+    return found
+
+
 def _code_front(
     built: Alike, plane: int, z: Carrier, group: Group, side: Writer | Reader, truth: Ints | None
 ) -> NDArray[np.int32]:
     """Samples of n pixels: which anchor each is, or none; then those that are none."""
-    anchors, (low, high) = np.array(built.anchors[plane]), group.range(plane)
-    o, calm = np.empty((len(z), OUTPUTS + len(anchors)), np.float32), quiet(z)
-    for net, which in zip(built.nets[plane], (np.flatnonzero(~calm), np.flatnonzero(calm)), strict=True):
-        if len(which):
-            o[which] = intnet.chain(net, z[which])
-    logits = np.concatenate([np.zeros((len(o), 1), np.float32), o[:, OUTPUTS:]], axis=1)
-    told = None if truth is None else _places(truth, anchors)
-    symbols = side.symbols(frequencies_from_logits(logits), told)
-    samples: NDArray[np.int32] = np.concatenate([[0], np.clip(anchors, low, high)])[symbols].astype(np.int32)
+    anchors, (low, high) = built.anchors[plane], group.range(plane)
+    calm, o = quiet(z), np.empty((len(z), OUTPUTS + 1 + len(anchors)), np.float32)
+    o[:, OUTPUTS] = 0  # the logit of none of the anchors
+    for net, which in zip(built.nets[plane], (~calm, calm), strict=True):
+        chosen = np.flatnonzero(which)
+        if len(chosen):
+            found = intnet.chain(net, z[chosen])
+            o[chosen, :OUTPUTS], o[chosen, OUTPUTS + 1 :] = found[:, :OUTPUTS], found[:, OUTPUTS:]
+    values = np.array([0, *anchors], np.int32)
+    told = None if truth is None else _places(truth, values[1:])
+    symbols = side.symbols(frequencies_from_logits(o[:, OUTPUTS:]), told)
+    samples: NDArray[np.int32] = values.clip(low, high)[symbols]
     others = np.flatnonzero(symbols == 0)
     if len(others):
-        mix = mixture(o[others, :OUTPUTS], seen_by(len(others), plane, group.depth))
+        tabled = high - low < TABLED
+        mix = mixture(o[others, :OUTPUTS], seen_by(plane, group.depth), not tabled)
         rest = None if truth is None else truth[others]
-        if high - low < TABLED:
+        if tabled:
             less = None if rest is None else rest - low
-            samples[others] = side.symbols(tables(mix, low, high, built.anchors[plane]), less) + low
+            samples[others] = side.symbols(tables(mix, low, high, anchors), less) + low
         else:
             samples[others] = code_samples(mix, low, high, side.bits, rest)
     return samples
@@ -267,8 +293,7 @@ def _made(pictures: int, height: int, width: int) -> Iterator[Front]:
     each = np.arange(pictures)[:, None]
     for t in range(width + SLOPE * (height - 1)):
         rows = np.arange(max(0, -((width - 1 - t) // SLOPE)), min(height - 1, t // SLOPE) + 1)
-        if len(rows):
-            yield _front(each, rows, t - SLOPE * rows, height, width)
+        yield _front(each, rows, t - SLOPE * rows, height, width)
 
 
 def every(pictures: int, height: int, width: int) -> Front:
@@ -321,8 +346,9 @@ def quiet(z: Carrier) -> NDArray[np.bool_]:
     return near
 
 
-def seen_by(count: int, plane: int, depth: int) -> View:
-    """The view of `count` pixels, without features: one base and spread for all."""
-    base = np.full(count, 0 if plane else QUARTERS << (depth - 1), np.float32)
-    spread = np.full(count, SPREAD << max(depth - 8, 0), np.float32)
-    return View(np.empty((count, 0), np.float32), base, spread, logarithm(spread))
+@functools.lru_cache(maxsize=64)
+def seen_by(plane: int, depth: int) -> View:
+    """The view of all pixels of a plane, without features: they have one base and spread."""
+    base = np.array([0 if plane else QUARTERS << (depth - 1)], np.float32)
+    spread = np.array([SPREAD << max(depth - 8, 0)], np.float32)
+    return View(np.empty((1, 0), np.float32), base, spread, logarithm(spread))

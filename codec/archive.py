@@ -10,8 +10,8 @@ Pictures that are small and plain share a block, and with it the state of the co
 
 from __future__ import annotations
 
+import functools
 import hashlib
-import itertools
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -23,12 +23,13 @@ from numpy.typing import NDArray
 
 from codec import lossless
 from codec.catalogue import Look, read_catalogue
-from codec.container import Kind, unpack
-from codec.errors import CorruptStream, Desync, ModelMismatch, UnsupportedVersion
+from codec.codes import Codes, codes_of
+from codec.container import Kind, check_kind, unpack
+from codec.errors import CorruptStream, Desync, ModelMismatch, UnsupportedInput
 from codec.files import read_bytes
 from codec.jobs import Progress, in_order
 from codec.limits import DEFAULT, Limits
-from codec.model import Model, find_model, unpack_model
+from codec.model import Model, find_model, model_id, unpack_model
 from codec.picture import Image
 from codec.still import decode
 from codec.tile import Mode, Networks, decode_tile, networks
@@ -79,20 +80,19 @@ class Archive(Sequence[Samples]):
 
     def __init__(self, data: bytes, *, model: Model | None = None, limits: Limits = DEFAULT) -> None:
         self.header, chunks = unpack(data, limits)
-        if self.header.kind != Kind.ARCHIVE:
-            raise UnsupportedVersion(f"a file of kind {self.header.kind.name}, expected ARCHIVE")
+        check_kind(self.header, Kind.ARCHIVE)
         self._limits = limits
         self.blocks = [chunk.data for chunk in chunks if chunk.type == "B"]
         self.embedded = next((chunk.data for chunk in chunks if chunk.type == "M"), None)
-        self._model = model if self.embedded is None else unpack_model(self.embedded, limits)
-        if self.embedded is not None and self._model is not None and self._model.id != self.header.model_id:
+        self._lent = model
+        if self.embedded is not None and model_id(self.embedded) != self.header.model_id:
             raise CorruptStream("the model in the archive is not the one that its header names")
         index = next((chunk.data for chunk in chunks if chunk.type == "I"), b"")
         if self.header.digest != digest_of(index, self.blocks):
             raise Desync("all checksums fit, but index and blocks do not belong together")
         self.catalogue = read_catalogue(index, len(self.blocks), self.header.frames)
         self._place = np.argsort(self.catalogue.order)  # of each picture in the order of the blocks
-        self._starts = [0, *itertools.accumulate(block.count for block in self.catalogue.layout)]
+        self._starts = np.cumsum([0, *(block.count for block in self.catalogue.layout)])  # places in that order
         self._kept = OrderedDict[int, list[Image]]()  # blocks that were decoded last
 
     def __len__(self) -> int:
@@ -116,6 +116,23 @@ class Archive(Sequence[Samples]):
         block, within = self._where(index)
         return self._pictures(block)[within]
 
+    def codes(self, index: int) -> Codes:
+        """The codes of a picture that was packed with loss: its discrete latent, see codes.py.
+
+        Raises
+        ------
+        UnsupportedInput
+            The picture is kept exactly, and has none.
+        """
+        block, _ = self._where(index)
+        if self.catalogue.layout[block].look is None:
+            data = self.blocks[block]
+            header, _ = unpack(data, self._limits)
+            if header.kind != Kind.LOSSLESS:
+                return codes_of(data, model=self._own(header.model_id), limits=self._limits)
+        kept = f"picture {self.name(index)!r} is kept exactly, and samples have no codes"
+        raise UnsupportedInput(f"{kept}; pack with a quality (engram pack -q 50) for a latent of codewords")
+
     def name(self, index: int) -> str:
         """The name of a picture; its number, if the pictures come from an array."""
         names = self.catalogue.names
@@ -126,9 +143,8 @@ class Archive(Sequence[Samples]):
         if not self.catalogue.names:
             if name.isdecimal() and len(name) < 20 and int(name) < len(self):
                 return int(name)
-        elif name in self.catalogue.names:
-            return self.catalogue.names.index(name)
-        raise KeyError(name)
+            raise KeyError(name)
+        return self._numbers[name]
 
     def entry(self, number: int) -> Entry:
         """What is known of a picture without decoding it."""
@@ -155,18 +171,28 @@ class Archive(Sequence[Samples]):
 
     def verify(self, threads: int = 0, progress: Progress | None = None) -> None:
         """Decode all blocks, and keep none."""
+        _ = self._model  # it may be damaged, and no block need it
         jobs = ((None, partial(self._decode, number)) for number in range(len(self.blocks)))
         for done, _ in enumerate(in_order(jobs, threads, len(self.blocks)), 1):
             if progress:
                 progress(done, len(self.blocks))
+
+    @functools.cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {name: number for number, name in enumerate(self.catalogue.names)}
+
+    @functools.cached_property
+    def _model(self) -> Model | None:
+        """The model in the archive, or the one that was given. It is read when a picture is asked for, not before."""
+        return self._lent if self.embedded is None else unpack_model(self.embedded, self._limits)
 
     def _where(self, index: int) -> tuple[int, int]:
         """Block of a picture, and its place there."""
         if not -len(self) <= index < len(self):
             raise IndexError(f"picture {index} of {len(self)}")
         place = int(self._place[index % len(self)])
-        block = int(np.searchsorted(self._starts, place, side="right")) - 1
-        return block, place - self._starts[block]
+        block = int(self._starts.searchsorted(place, side="right")) - 1
+        return block, place - int(self._starts[block])
 
     def _pictures(self, number: int) -> list[Image]:
         """The pictures of a block; those that stand on their own may be large, and are not kept."""
@@ -182,14 +208,17 @@ class Archive(Sequence[Samples]):
     def _decode(self, number: int) -> list[Image]:
         block, data = self.catalogue.layout[number], self.blocks[number]
         if block.look is None:
-            needed = unpack(data, self._limits)[0].model_id
-            own = self._model if self._model is not None and self._model.id == needed else None
+            own = self._own(unpack(data, self._limits)[0].model_id)
             return [decode(data, model=own, limits=self._limits, threads=1)]
         look, plan = block.look, block.look.plan(self.catalogue.error)
         x = decode_tile(self._built(data), plan, data, (block.count, look.height, look.width))
         x.setflags(write=False)
         colour, alpha = x[..., : look.channels], x[..., -1] if look.alpha else [None] * block.count
         return [Image(c, a, bit_depth=look.depth) for c, a in zip(colour, alpha, strict=True)]
+
+    def _own(self, needed: bytes) -> Model | None:
+        """The model of the archive, or the one given, if it has that id."""
+        return self._model if self._model is not None and self._model.id == needed else None
 
     def _built(self, data: bytes) -> Networks | None:
         """The networks that a block needs, if it does: of the archive's own model, of the one given, or of that id."""

@@ -1,195 +1,38 @@
-"""The commands for sets of pictures: `engram pack`, `unpack`, `list`, `extract`."""
+"""The commands that read sets of pictures: `engram unpack`, `list`, `extract`."""
 
 from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from codec import batch
+from codec import batch, options
 from codec.errors import CorruptStream, UnsupportedInput
 from codec.files import read_bytes, write_bytes
 from codec.limits import DEFAULT
 
 if TYPE_CHECKING:
     from codec.archive import Archive, Entry
-    from codec.model import Model
-    from codec.packing import Item
     from codec.picture import Image
 
-__all__ = ["extract", "list_", "pack", "unpack"]
+__all__ = ["extract", "list_", "unpack"]
 
 ARRAY = ".npy"
-SURE = 1.2  # how much longer a set has to be without a model of its own for that not to be tried
 
-_HELP = {"help_option_names": ["-h", "--help"]}
 _archive = click.argument("archive", type=click.Path(exists=True, dir_okay=False), metavar="SET.ega")
-_force = click.option("-f", "--force", is_flag=True, help="Overwrite existing files.")
 _json = click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
-_pixels = click.option(
-    "--max-pixels", type=click.IntRange(min=1), default=DEFAULT.max_pixels, show_default=True, help="Refuse more."
-)
-_threads = click.option("-T", "--threads", type=click.IntRange(min=0), default=0, help="Threads; 0 takes all cores.")
 
 
-@click.command(context_settings=_HELP)
-@click.argument("inputs", metavar="FOLDER|FILE|ARRAY.npy...", nargs=-1, required=True, type=click.Path(exists=True))
-@click.option("-o", "--output", required=True, type=click.Path(dir_okay=False), metavar="SET.ega")
-@click.option("-m", "--model", help="Name or path of a model; the archive refers to it.  [lossless, or photo with -q]")
-@click.option("--embed", is_flag=True, help="Put the model into the archive, so that nothing else is needed.")
-@click.option("--train", is_flag=True, help="Train a model on the pictures, and put it in if that is shorter.")
-@click.option("--train-on", multiple=True, type=click.Path(exists=True), help="Train on these instead.  [the pictures]")
-@click.option("--minutes", type=click.FloatRange(0, min_open=True), default=10.0, show_default=True, help="Of --train.")
-@click.option("-q", "--quality", type=click.FloatRange(0, 100), help="Lossy, at this quality.")
-@click.option("--max-error", type=click.IntRange(min=1), metavar="N", help="No sample of colour is more than N off.")
-@click.option("--append", is_flag=True, help="Add to the archive, which keeps what it holds, byte for byte.")
-@click.option("--bill", "billed", is_flag=True, help="Say what PNG, WebP and xz need.  [with --train always]")
-@click.option("--verify/--no-verify", default=True, show_default=True, help="Decode before writing, and compare.")
-@_threads
-@_force
-@_json
-def pack(
-    inputs: tuple[str, ...],
-    output: str,
-    model: str | None,
-    embed: bool,
-    train: bool,
-    train_on: tuple[str, ...],
-    minutes: float,
-    quality: float | None,
-    max_error: int | None,
-    append: bool,
-    billed: bool,
-    verify: bool,
-    threads: int,
-    force: bool,
-    as_json: bool,
-) -> None:
-    """Pack pictures into one archive, lossless unless -q or --max-error is given.
-
-    Any of them can be read without the others. An array (N, H, W) or (N, H, W, C) of uint8 or uint16 is N pictures.
-    Ctrl-C while it trains ends the training, and packs with what has been trained; a second one ends all.
-    """
-    train = train or bool(train_on)
-    if quality is not None and (max_error or train):
-        raise click.UsageError("--quality goes without --max-error and --train")
-    if train and (model or append):
-        raise click.UsageError("--train makes the model: it goes without --model and --append")
-    if append and embed:
-        raise click.UsageError("--append keeps the archive's model where it is: it goes without --embed")
-    from codec.archive import Archive
-    from codec.collection import Collection
-    from codec.model import find_model, load_model, unpack_model
-    from codec.packing import pack_archive
-    from codec.still import encode
-
-    start = time.perf_counter()
-    batch.check("-", output, force or append)
-    items, error = Collection(inputs), max_error or 0
-    after = Archive(read_bytes(output)) if append else None
-    lossy = None if quality is None else load_model(model or "photo")
-    general = load_model("lossless" if model is None or lossy else model)
-    own, total, without, chosen = None, 0.0, 0.0, lossy or general
-    if after:
-        own = after.embedded
-        if lossy or not model:
-            chosen = unpack_model(own) if own else find_model(after.header.model_id)
-    elif train:
-        own, total, without = _trained(items, Collection(train_on) if train_on else None, minutes, error)
-    elif embed:
-        own = _model_file(chosen, model)
-
-    def file(image: Image) -> bytes:
-        """A picture that stands on its own is no part of a set that is alike: the general model knows it better."""
-        if lossy is not None:
-            return encode(image.expanded().filled(), quality=quality or 0, model=lossy, threads=1)
-        return encode(image, quality=0, max_error=error, model=general, threads=1)
-
-    def packed(own: bytes | None) -> bytes:
-        by = unpack_model(own) if own else chosen
-        common: dict[str, Any] = {"dimensions": items.dimensions, "threads": threads, "max_error": error}
-        common |= {"encode_file": file, "apart": lossy is not None, "after": after}
-        with batch.progress("packing") as progress:
-            return pack_archive(items, by, embed=own, progress=progress, **common)
-
-    data = packed(own)
-    if own and train and without < SURE * total:  # it was chosen by an estimate; the bytes have the last word
-        other = packed(None)
-        own, data, without = (None, other, len(other)) if len(other) <= len(data) else (own, data, len(other))
-    if verify:
-        with batch.progress("verifying") as progress:
-            Archive(data, model=None if own else chosen).verify(threads, progress)
-    write_bytes(output, data, force=force or append)
-    record = _record(output, data) | {"verified": verify}
-    line = f"{batch.shown(output)}: {record['items']:,} pictures, {len(data):,} bytes, "
-    line += f"{record['bits_per_sample']:.3f} bits a sample"
-    if own:
-        line += f" ({record['model_bytes']:,} bytes are the model, {record['model_bits_per_sample']:.3f} bits a sample)"
-    if train:
-        record["without"] = round(without) if own else len(data)
-        line += f"\n  without a model of its own: about {record['without']:,} bytes"
-    if train or billed:
-        from codec.bill import bill
-
-        found = bill(items)
-        record["bill"] = found._asdict()
-        webp = "-" if found.webp is None else f"{found.webp:,}"
-        line += f"\n  the same pictures{'' if found.exact else ', estimated'}: PNG {found.png:,} bytes, "
-        line += f"WebP {webp}, xz of their samples {found.xz:,}"
-    record["seconds"] = time.perf_counter() - start
-    click.echo(json.dumps(record) if as_json else f"{line}\n  {record['seconds']:.2f} s")
-
-
-def _trained(
-    items: Sequence[Item], others: Sequence[Item] | None, minutes: float, error: int
-) -> tuple[bytes | None, float, float]:
-    """The model file that makes the pictures shortest, or None if that is the general one; see `training.choice`."""
-    try:
-        choice, training = import_module("training.choice"), import_module("training.cli")
-    except ModuleNotFoundError as missing:
-        need = f"--train needs the module {missing.name!r}, which is not installed"
-        raise UnsupportedInput(f"{need}; the extra 'train' brings it: pip install 'engram-codec[train]'") from None
-    with batch.progress("training") as progress, training.stopping() as stop:
-        mine = (item.image for item in items)
-        source = (item.image for item in others) if others is not None else None
-        found: tuple[bytes | None, float, float] = choice.choose(
-            mine, minutes, train_on=source, max_error=error, stop=stop, progress=progress
-        )
-    return found
-
-
-def _model_file(model: Model, path: str | None) -> bytes:
-    """The bytes of the file of a model that was found by its name, or by a path."""
-    from codec.errors import ModelNotFound
-    from codec.model import model_bytes
-
-    try:
-        return model_bytes(model.id)
-    except ModelNotFound:
-        return read_bytes(str(path))
-
-
-def _record(output: str, data: bytes) -> dict[str, Any]:
-    """What an archive holds, in numbers."""
-    from codec.description import describe
-
-    facts = describe(data)
-    names = ("items", "bytes", "model_bytes", "data_bytes", "bits_per_sample", "model_bits_per_sample")
-    return {"output": output} | {name: facts[name] for name in names}
-
-
-@click.command(context_settings=_HELP)
+@click.command(context_settings=options.HELP)
 @_archive
 @click.option("-o", "--output", type=click.Path(), metavar="FOLDER|ARRAY.npy", help="[the archive's name]")
-@_pixels
-@_force
+@options.max_pixels
+@options.force
 def unpack(archive: str, output: str | None, max_pixels: int, force: bool) -> None:
     """Unpack an archive: into a folder, or to an array if it was made from one."""
     from codec.archive import Archive
@@ -212,7 +55,7 @@ def unpack(archive: str, output: str | None, max_pixels: int, force: bool) -> No
     click.echo(f"{batch.shown(archive)} -> {batch.shown(str(target))}: {len(opened):,} pictures")
 
 
-@click.command("list", context_settings=_HELP)
+@click.command("list", context_settings=options.HELP)
 @_archive
 @_json
 def list_(archive: str, as_json: bool) -> None:
@@ -228,11 +71,11 @@ def list_(archive: str, as_json: bool) -> None:
             click.echo(f"{entry.name}  {look.width} x {look.height} x {look.channels}{alpha}, {look.depth} bits")
 
 
-@click.command(context_settings=_HELP)
+@click.command(context_settings=options.HELP)
 @_archive
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @click.option("-o", "--output", type=click.Path(), metavar="FILE|FOLDER", help="[the name, in the current folder]")
-@_force
+@options.force
 def extract(archive: str, names: tuple[str, ...], output: str | None, force: bool) -> None:
     """Extract pictures by their names (of an array: their numbers), without decoding the others."""
     from codec.archive import Archive

@@ -11,9 +11,8 @@ from __future__ import annotations
 import itertools
 import unicodedata
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,7 +22,7 @@ from codec.errors import CorruptStream, LimitExceeded, UnsupportedInput
 from codec.picture import Image
 from codec.tile import Plan, largest_error
 
-__all__ = ["Block", "Catalogue", "Look", "check_names", "read_catalogue", "runs", "write_catalogue"]
+__all__ = ["Block", "Catalogue", "Look", "check_name", "check_names", "read_catalogue", "runs", "write_catalogue"]
 
 BLOCK_PIXELS = 1 << 13  # of several pictures side by side: what has to be decoded for one of them
 PICTURE_PIXELS = 1 << 14  # of a picture that may stand in a block
@@ -98,26 +97,30 @@ def check_names(names: Sequence[str]) -> None:
     """UnsupportedInput unless all names are different relative paths that stay inside the folder they go to."""
     seen: set[str] = set()
     for name in names:
-        if fault := _fault(name):
-            shown = ascii(name if len(name) <= 80 else name[:77] + "...")
-            raise UnsupportedInput(f"{shown} is no name for a picture: {fault}")
-        if name in seen:
-            raise UnsupportedInput(f"two pictures are called {name!r}; each needs a name of its own")
+        check_name(name, seen)
         seen.add(name)
     if sum(len(name.encode()) + 1 for name in names) > MAX_NAMES:
         raise UnsupportedInput(f"names of more than {MAX_NAMES:,} bytes together; make several archives")
 
 
+def check_name(name: str, taken: Container[str]) -> None:
+    """UnsupportedInput unless a name is a relative path that stays inside, and none of those that are taken."""
+    if fault := _fault(name):
+        shown = ascii(name if len(name) <= 80 else name[:77] + "...")
+        raise UnsupportedInput(f"{shown} is no name for a picture: {fault}")
+    if name in taken:
+        raise UnsupportedInput(f"two pictures are called {name!r}; each needs a name of its own")
+
+
 def _fault(name: str) -> str:
     """What is wrong with a name; nothing if it is a relative path that is safe everywhere."""
-    if any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in name):
+    if not name.isprintable() and any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in name):
         return "it has control characters, or bytes that are no text"
     if len(name.encode()) > MAX_NAME:
         return f"it is longer than {MAX_NAME} bytes"
     if "\\" in name or ":" in name:
         return "it has a '\\' or ':', which name drives and folders on some systems"
-    parts = PurePosixPath(name).parts
-    if not parts or name.startswith("/") or ".." in parts or name != "/".join(parts):
+    if not {"", ".", ".."}.isdisjoint(name.split("/")):
         return "expected a relative path without '..'"
     return ""
 
@@ -154,7 +157,7 @@ def read_catalogue(data: bytes, blocks: int, pictures: int) -> Catalogue:
     error, dimensions, flags = (int(n) for n in source.table(_HEAD, 1)[0])
     _require(dimensions in DIMENSIONS and flags in (0, ORDERED), f"dimensions {dimensions}, flags {flags}")
     rows = source.table(_ROW, blocks)
-    layout = tuple(_block(*(int(n) for n in row), error=error) for row in rows)
+    layout = tuple(_block(*row, error=error) for row in rows.tolist())
     total = sum(block.count for block in layout)
     _require(total == pictures, f"{total} pictures, and the header says {pictures}")
     looks = {block.look for block in layout}

@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 
 import click
 
-from codec import archive_cli, batch
+from codec import archive_cli, batch, packing_cli
 from codec.batch import Record
 from codec.container import Kind, is_kind, unpack
 from codec.errors import CodecError, UnsupportedInput
@@ -146,9 +146,8 @@ def compress(
 ) -> None:
     """Compress pictures and clips to .egm files: lossy, or exactly with --lossless.
 
-    A clip is a video file, an animated picture, a folder of numbered pictures, or an array (.npy, .npz) of uint8, (T, H,
-    W) or (T, H, W, 3). Each file is written beside its input, unless -o or --output-dir say where; standard input (-)
-    goes to standard output.
+    A clip is a video file, an animated picture, a folder of numbered pictures, or an array (.npy, .npz) of uint8. Each
+    file is written beside its input, unless -o or --output-dir say where; standard input (-) goes to standard output.
     """
     if sum(value is not None for value in (quality, target_bpp, target_psnr, lossless or None, max_error)) > 1:
         raise click.UsageError("--quality, --target-bpp, --target-psnr, --lossless and --max-error exclude each other")
@@ -171,9 +170,9 @@ def compress(
         if is_clip(source):
             if target_bpp or target_psnr or max_error:
                 raise UnsupportedInput("a clip takes --quality or --lossless; the other aims are for pictures")
-            named = chosen if model else None
-            common = {"threads": threads, "force": force, "verify": verify, "limits": limits, "effort": effort}
-            return compress_clip(source, target, quality=aims["quality"], lossless=lossless, model=named, **common)
+            options: dict[str, Any] = {"quality": aims["quality"], "lossless": lossless, "effort": effort}
+            options |= {"threads": threads, "force": force, "verify": verify, "limits": limits}
+            return compress_clip(source, target, model=chosen if model else None, **options)
         image = read_image(source, limits, exact=bound is not None)
         if bound:
             image = image.expanded()
@@ -260,8 +259,8 @@ def decompress(
             if output is None and folder is None:
                 target = str(Path(target).with_suffix(".mkv"))
                 batch.check(source, target, force)
-            one = {"frames": frames, "model": common["model"], "threads": threads, "force": force, "limits": limits}
-            return decompress_clip(data, source, target, **one)
+            options: dict[str, Any] = {"model": common["model"], "threads": threads, "force": force, "limits": limits}
+            return decompress_clip(data, source, target, frames=frames, **options)
         if frames:
             raise UnsupportedInput("--frames is for clips, and this file holds a picture")
         with batch.progress(f"decoding {batch.shown(source)}") as progress:
@@ -356,7 +355,7 @@ def _extra(name: str, module: str, extra: str, text: str) -> None:
         return command.main(list(arguments), prog_name=f"engram {name}")
 
 
-for each in (archive_cli.pack, archive_cli.unpack, archive_cli.list_, archive_cli.extract):
+for each in (packing_cli.pack, archive_cli.unpack, archive_cli.list_, archive_cli.extract):
     cli.add_command(each)
 _extra("train", "training.cli", "train", "Train a model from a recipe (extra 'train').")
 _extra("export", "training.cli", "train", "Make a model file of the checkpoints of a training (extra 'train').")

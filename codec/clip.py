@@ -28,7 +28,7 @@ class Clip:
     channels : 1 (grey) or 3 (red, green, blue)
     rate : frames a second
     frames : how many there are, as the source tells before they are read; None if it does not
-    source : begins to read, and gives frames of `shape`, uint8
+    source : begins to read, and gives frames of `shape`, uint8, which belong to the caller
     notices : what reading changes or leaves out
     """
 

@@ -12,7 +12,6 @@ import numpy as np
 from codec import batch
 from codec.catalogue import check_names
 from codec.errors import UnsupportedInput
-from codec.files import read_bytes
 from codec.packing import Item
 from codec.picture import Image
 from codec.pixels import FORMATS, read_image
@@ -85,19 +84,20 @@ def _pictures(inputs: Sequence[str]) -> Iterator[tuple[str, Path]]:
 
 
 def _read_array(path: str) -> Any:
-    """An array of pictures; UnsupportedInput if it is none."""
+    """An array of pictures, which stays on the disk until they are used; UnsupportedInput if it is none."""
     try:
-        array = np.load(io.BytesIO(read_bytes(path)), allow_pickle=False)
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise UnsupportedInput(f"{batch.shown(path)} is no array of numbers: {error}") from None
     if not isinstance(array, np.ndarray):
+        array.close()
         raise UnsupportedInput(f"{batch.shown(path)} holds several arrays; save the one that is meant with numpy.save")
     found = f"{batch.shown(path)} holds {array.dtype} {array.shape}"
     if array.dtype not in (np.uint8, np.uint16):
         raise UnsupportedInput(f"{found}, expected uint8 or uint16: scale, round and convert it with .astype first")
     if array.ndim not in (3, 4) or array.size == 0 or (array.ndim == 4 and array.shape[3] > 4):
         raise UnsupportedInput(f"{found}, expected pictures (N, H, W) or (N, H, W, C) with C = 1 .. 4")
-    return array
+    return np.asarray(array)  # a plain array, which is mapped all the same
 
 
 def save_array(pictures: Any, dimensions: int) -> bytes:

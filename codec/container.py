@@ -22,6 +22,7 @@ __all__ = [
     "Chunk",
     "Header",
     "Kind",
+    "check_kind",
     "is_kind",
     "join",
     "numbers",
@@ -49,6 +50,13 @@ class Kind(IntEnum):
 
 # The critical chunks of version 1; a kind without any is reserved. Ancillary chunks may stand in a file of every kind.
 CRITICAL = {Kind.PHOTO: "TA", Kind.LOSSLESS: "PCT", Kind.VIDEO: "PG", Kind.ARCHIVE: "MIB", Kind.MODEL: "JN"}
+USES = {  # what a file is, for those who give it to the wrong command
+    Kind.PHOTO: "a picture; `engram decompress` or codec.decompress reads it",
+    Kind.LOSSLESS: "a picture; `engram decompress` or codec.decompress reads it",
+    Kind.VIDEO: "a clip; `engram decompress` reads it",
+    Kind.ARCHIVE: "an archive of pictures; `engram unpack` or codec.open_archive reads it",
+    Kind.MODEL: "a model; `engram info` says which one, and -m takes it",
+}
 ONCE = frozenset("ACIJMNPei")  # chunk types that a file holds at most once
 
 
@@ -113,6 +121,12 @@ class Chunk:
     def __post_init__(self) -> None:
         if not (len(self.type) == 1 and self.type.isascii() and self.type.isalpha()):
             raise ValueError(f"a chunk type is one ASCII letter, got {self.type!r}")
+
+
+def check_kind(header: Header, expected: Kind) -> None:
+    """UnsupportedVersion unless a file is of that kind; the message says what reads it."""
+    if header.kind != expected:
+        raise UnsupportedVersion(f"this is {USES[header.kind]}")
 
 
 def pack(header: Header, chunks: Sequence[Chunk]) -> bytes:

@@ -24,10 +24,10 @@ from codec.prior import INTERLACE, Code
 
 __all__ = ["Field", "FieldCoder"]
 
-KINDS = 4  # 2 live + moved
-COUNT, FIRST, FULL = 32, 16, 16_384  # what one symbol adds to its count, what counts begin with, where they are halved
+COUNT, FULL = 32, 16_384  # what one symbol adds to its count; the sum from which counts are halved
 DIRECT = 8  # magnitudes below have a token of their own; above, one for each power of two
-TOKENS = DIRECT + 12
+FIRST_KINDS, FIRST_SPLITS = (48, 8, 24, 8), (24, 8)  # what counts begin with
+FIRST_TOKENS = tuple(max(2, 40 // (1 + token)) for token in range(DIRECT + 12))
 SPREADS = np.array([1, 3, 9])  # quarters of a pixel by which the neighbours' vectors differ: borders of contexts
 
 I64 = NDArray[np.int64]
@@ -62,9 +62,9 @@ class FieldCoder:
     def __init__(self, shape: tuple[int, int]) -> None:
         self._shape = shape
         self._before = Field.still(shape)
-        self._kinds = _Counts(6 * 3 * 2, KINDS)
-        self._splits = _Counts(6, 2)
-        self._tokens = _Counts(2 * (len(SPREADS) + 2), TOKENS)
+        self._kinds = _Counts(6 * 3 * 2, FIRST_KINDS)  # 2 live + moved
+        self._splits = _Counts(6, FIRST_SPLITS)
+        self._tokens = _Counts(2 * (len(SPREADS) + 2), FIRST_TOKENS)
 
     @property
     def before(self) -> Field:
@@ -158,8 +158,8 @@ class FieldCoder:
 class _Counts:
     """Adaptive tables of several contexts."""
 
-    def __init__(self, contexts: int, symbols: int) -> None:
-        self._counts = np.full((contexts, symbols), FIRST)
+    def __init__(self, contexts: int, first: tuple[int, ...]) -> None:
+        self._counts = np.tile(np.array(first), (contexts, 1))
 
     def code(self, code: Code, row: I64, symbols: I64 | None) -> I64:
         """Code symbols, each in its context, and learn from them."""

@@ -17,24 +17,20 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import math
 import os
 import secrets
 import shutil
 import stat
-import zipfile
-import zlib
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
-from typing import IO, Any
 
 import numpy as np
 
 from codec.animation import ANIMATIONS, is_animated, open_animation, write_gif, write_png
-from codec.clip import DEFAULT_RATE, Clip, Frame
-from codec.errors import CodecError, EncodeError, UnsupportedInput
+from codec.arrays import ARRAYS, open_array, write_array
+from codec.clip import Clip, Frame
+from codec.errors import EncodeError, UnsupportedInput
 from codec.files import STDIO, _linked
 from codec.limits import DEFAULT, Limits
 from codec.movie import MOVIES, open_movie, require_av, write_movie
@@ -42,7 +38,6 @@ from codec.sequence import numbered, open_sequence, write_sequence
 
 __all__ = ["WRITTEN", "Clip", "check_target", "is_clip", "open_clip", "write_clip"]
 
-ARRAYS = (".npy", ".npz")
 FOLDER = ""  # the extension of a folder
 WRITTEN = (".mp4", ".mkv", ".gif", ".png", ".apng", ".npy", FOLDER)
 
@@ -86,7 +81,7 @@ def open_clip(path: str | Path, limits: Limits = DEFAULT) -> Clip:
     if suffix in ANIMATIONS:
         return open_animation(path, limits)
     if suffix in ARRAYS:
-        return _open_array(path, limits)
+        return open_array(path, limits)
     known = " ".join(sorted({*MOVIES, *ANIMATIONS, *ARRAYS}))
     raise UnsupportedInput(f"no video has the extension {suffix or '(none)'}; read are {known} and folders of pictures")
 
@@ -150,7 +145,7 @@ def write_clip(
                 if suffix == ".gif":
                     write_gif(file, frames, rate, shape)
                 elif suffix == ".npy":
-                    _write_array(file, frames, shape)
+                    write_array(file, frames, shape)
                 else:
                     write_png(file, frames, rate)
     if suffix == ".mp4":
@@ -223,79 +218,3 @@ def _move_folder(temp: Path, path: Path) -> None:
             old.rename(path)
         raise
     shutil.rmtree(old, ignore_errors=True)
-
-
-def _open_array(path: Path, limits: Limits) -> Clip:
-    with _array(path, limits) as (_, shape):
-        frames, height, width = shape[:3]
-        channels = 3 if shape[3:] == (3,) else 1
-    return Clip(width, height, channels, DEFAULT_RATE, frames, partial(_array_frames, path, limits))
-
-
-def _array_frames(path: Path, limits: Limits) -> Iterator[Frame]:
-    """The frames of an array, one after the other."""
-    with _array(path, limits) as (file, shape):
-        frame = shape[1:] if shape[3:] == (3,) else shape[1:3]
-        for _ in range(shape[0]):
-            data = file.read(math.prod(frame))
-            if len(data) < math.prod(frame):
-                raise EOFError("the file is cut short")
-            yield np.frombuffer(data, np.uint8).reshape(frame)
-
-
-@contextlib.contextmanager
-def _array(path: Path, limits: Limits) -> Iterator[tuple[IO[bytes], tuple[int, ...]]]:
-    """The file of an array at its first element, and its shape, which is one of a clip and within the limits."""
-    try:
-        with contextlib.ExitStack() as stack:
-            if path.suffix.lower() == ".npz":
-                bundle = stack.enter_context(zipfile.ZipFile(path))
-                if len(bundle.infolist()) != 1:
-                    names = ", ".join(sorted(bundle.namelist())) or "nothing"
-                    raise UnsupportedInput(f"{path} holds {names}; save the array that is meant with numpy.save")
-                size, file = bundle.infolist()[0].file_size, stack.enter_context(bundle.open(bundle.infolist()[0]))
-            else:
-                size, file = path.stat().st_size, stack.enter_context(path.open("rb"))
-            version = np.lib.format.read_magic(file)
-            read_header: Any = np.lib.format.read_array_header_1_0
-            if version != (1, 0):
-                read_header = np.lib.format.read_array_header_2_0
-            shape, fortran, kind = read_header(file)
-            _check_array(path, shape, fortran, kind)
-            limits.check_size(shape[2], shape[1])
-            limits.check("max_frames", shape[0], f"frames in {path}")
-            if size - file.tell() < math.prod(shape):
-                raise EOFError(f"it is cut short: {size - file.tell():,} of {math.prod(shape):,} samples")
-            yield file, shape
-    except CodecError:
-        raise
-    except (ValueError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise UnsupportedInput(f"{path} is damaged, or no array of numpy: {error}") from error
-
-
-def _check_array(path: Path, shape: tuple[int, ...], fortran: bool, kind: np.dtype[Any]) -> None:
-    expected = "a clip is (frames, height, width) or (frames, height, width, 3), uint8"
-    if kind != np.uint8:
-        raise UnsupportedInput(f"{path} has samples of type {kind}; {expected}; scale, round and convert them first")
-    if len(shape) == 4 and shape[3] not in (1, 3):
-        raise UnsupportedInput(f"{path} has the shape {shape}; {expected}; of many clips, save one alone")
-    if len(shape) not in (3, 4) or 0 in shape:
-        raise UnsupportedInput(f"{path} has the shape {shape}; {expected}")
-    if fortran:
-        raise UnsupportedInput(f"{path} is in Fortran order; save numpy.ascontiguousarray of it")
-
-
-def _write_array(file: IO[bytes], frames: Iterable[Frame], shape: tuple[int, ...]) -> None:
-    """Write an .npy file; numpy leaves room in its header for the number of frames, which is known at the end."""
-    count = 0
-    _write_header(file, (count, *shape))
-    for frame in frames:
-        file.write(np.ascontiguousarray(frame).tobytes())
-        count += 1
-    file.seek(0)
-    _write_header(file, (count, *shape))
-
-
-def _write_header(file: IO[bytes], shape: tuple[int, ...]) -> None:
-    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(file, header)

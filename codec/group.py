@@ -32,7 +32,7 @@ __all__ = ["DIGEST", "LossyGroup", "Way", "decode_group", "encode_exact", "way_o
 
 DIGEST = 4  # bytes
 HEAD = 1 + DIGEST
-FINER = 2  # how much the step index of inter frames is above that of intra frames
+FINER = 0  # how much the step index of inter frames is above that of intra frames
 CUT = 12.0  # mean difference, in grey levels, from which a frame may be the first of a scene
 CUT_RISE = 2.0  # and how much more it is than that of the frame before
 THUMB = 8  # pixels to a side that are averaged for that

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from codec import transform
 from codec.alpha import pack_plane, unpack_plane
-from codec.container import Chunk, Header, Kind, pack, unpack
+from codec.container import Chunk, Header, Kind, check_kind, pack, unpack
 from codec.digest import digest
 from codec.errors import CorruptStream, Desync, ModelMismatch, TargetUnreachable, UnsupportedInput, UnsupportedVersion
 from codec.jobs import Progress, in_order, shares, workers
@@ -293,8 +293,7 @@ def _shape(box: Box) -> tuple[int, int]:
 
 
 def _check(header: Header) -> None:
-    if header.kind != Kind.PHOTO:
-        raise UnsupportedVersion(f"a file of kind {header.kind.name}, expected PHOTO")
+    check_kind(header, Kind.PHOTO)
     if header.channels not in (1, 3) or header.bit_depth != 8:
         found = f"{header.channels} channels of {header.bit_depth} bits"
         raise UnsupportedVersion(f"a photo of {found}; this version of the codec knows 1 or 3 channels of 8 bits")

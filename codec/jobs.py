@@ -11,16 +11,19 @@ import itertools
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from codec import errors
 
-__all__ = ["Progress", "cores", "in_order", "in_processes", "shares", "workers"]
+__all__ = ["Jobs", "Progress", "Results", "Run", "cores", "in_order", "in_processes", "shares", "workers"]
 
 Progress = Callable[[int, int], None]  # parts done, parts
+Jobs = Iterator[tuple[Any, Callable[[], Any]]]  # each with a key
+Results = Generator[tuple[Any, Any], None, None]
+Run = Callable[[Jobs], Results]  # keys and results, in the order of the jobs
 
 
 def shares(start: int, stop: int, parts: int) -> list[tuple[int, int]]:
@@ -42,7 +45,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def in_order(jobs: Iterator[tuple[Any, Callable[[], Any]]], threads: int, count: int) -> Iterator[tuple[Any, Any]]:
+def in_order(jobs: Jobs, threads: int, count: int) -> Results:
     """Run jobs, at most `threads` and a few waiting at a time, and give their results in order."""
     most = workers(threads, count)
     if most <= 1:

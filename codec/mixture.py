@@ -50,12 +50,14 @@ _MORE = 3
 _CENTRE, _SCALE, _EVENLY = -3, -2, -1
 
 
-def mixture(outputs: Carrier, seen: View) -> F32:
+def mixture(outputs: Carrier, seen: View, spelled: bool = True) -> F32:
     """The distributions that a network's outputs stand for, at the pixels that saw `seen`.
 
     Parameters
     ----------
     outputs : (n, OUTPUTS): logits, means and logarithms of scales of three components
+    seen : of n pixels, or of one if all have the same base and spread
+    spelled : whether the distributions are for `code_samples`; the last three rows are left out otherwise
 
     Returns
     -------
@@ -71,6 +73,8 @@ def mixture(outputs: Carrier, seen: View) -> F32:
     centres += seen.base.astype(np.float32) * np.float32(MEAN_UNIT // 4)
     index = np.clip(o[2 * count :] + (seen.log - 6 * OCTAVE), LEAST, MOST).astype(np.int32) - LEAST
     _SLOPES.take(index, out=slopes, mode="clip")
+    if not spelled:
+        return mix[: 3 * count]
     scale = _SCALES.take(index)
     total, centre, width = weights[0].copy(), weights[0] * centres[0], weights[0] * scale[0]
     for k in range(1, count):
@@ -165,20 +169,20 @@ def tables(mix: F32, low: int, high: int, without: Sequence[int] = ()) -> NDArra
 
 
 def _tables(mix: F32, low: int, high: int, without: Sequence[int]) -> NDArray[np.int32]:
-    components, span = (len(mix) - _MORE) // 3, high - low + 1
+    span, (weights, centres, slopes) = high - low + 1, mix[: 3 * COMPONENTS].reshape(3, COMPONENTS, 1, -1)
     at = (np.arange(low, high, dtype=np.float32) * np.float32(MEAN_UNIT) + np.float32(MEAN_UNIT // 2))[:, None]
-    edges = np.zeros((span + 1, mix.shape[1]))  # of integers below 2^53, as all that follows but the quotient
-    for k in range(components):
-        cell = at - mix[components + k]
-        cell *= mix[2 * components + k]
-        cell += np.float32(_REACH)
-        np.maximum(cell, 0, out=cell)
-        np.minimum(cell, np.float32(2 * _REACH), out=cell)
-        height, weight = _CDF64.take(cell.astype(np.int32)), mix[k].astype(np.float64)
-        height *= weight
-        edges[1:-1] += height
-        weight *= 1 << _CDF_BITS
-        edges[-1] += weight
+    cell = at - centres
+    cell *= slopes
+    cell += np.float32(_REACH)
+    np.maximum(cell, 0, out=cell)
+    np.minimum(cell, np.float32(2 * _REACH), out=cell)
+    # Integers below 2^53 in all that follows but the quotient: sums of them are exact in any order
+    heights, wide = _CDF64.take(cell.astype(np.int32)), weights.astype(np.float64)
+    heights *= wide
+    edges = np.zeros((span + 1, mix.shape[1]))
+    heights.sum(axis=0, out=edges[1:-1])
+    wide[:, 0].sum(axis=0, out=edges[-1])
+    edges[-1] *= 1 << _CDF_BITS
     mass = edges[1:] - edges[:-1]
     mass[[value - low for value in without if low <= value <= high]] = 0
     total = np.maximum(mass.sum(axis=0), 1)

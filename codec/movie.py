@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -159,13 +159,13 @@ def _opened(path: Path, limits: Limits) -> Iterator[tuple[Any, Any]]:
             stream.codec_context.options = {"max_pixels": str(limits.max_pixels)}
             stream.thread_type = "AUTO"
             yield container, stream
-    except (CodecError, MemoryError):
+    except CodecError:
         raise
-    except Exception as error:  # PyAV answers damage with a dozen exception types
+    except Exception as error:  # PyAV answers damage with a dozen exception types, MemoryError among them
         raise UnsupportedInput(f"{path} is damaged, or of a kind that FFmpeg cannot decode: {error}") from error
 
 
-def _frames(path: Path, limits: Limits) -> Iterator[Any]:
+def _frames(path: Path, limits: Limits) -> Generator[Any, None, None]:
     """Decoded frames, of any format."""
     with _opened(path, limits) as (container, stream):
         yield from container.decode(stream)
@@ -219,13 +219,12 @@ def _rate(stream: Any, times: array[int], counted: int) -> tuple[Fraction, list[
     if len(times) != counted or counted < 2:
         return told, []
     gaps = np.diff(np.sort(np.frombuffer(times, np.int64)))
-    mean = Fraction(int(gaps.sum()), len(gaps))
-    if mean <= 0:
-        return told, []
-    tick = stream.time_base
+    if gaps.min() <= 0:
+        return told, [f"several frames have the same time; all are kept, at {float(told):.6g} frames/s"]
+    mean, tick = Fraction(int(gaps.sum()), len(gaps)), stream.time_base
     seen = rate_of(1, mean * tick)
     # each time is rounded to ticks of its own accord
-    if int(gaps.max()) - int(gaps.min()) > max(1, JITTER * mean):
+    if int(gaps.max()) - int(gaps.min()) > max(Fraction(1), JITTER * mean):
         rate = f"{float(seen):.6g} frames/s"
         return seen, [f"the frames last {_ms(gaps.min(), tick)} to {_ms(gaps.max(), tick)} ms; all are kept, at {rate}"]
     return (told if abs(told / seen - 1) < Fraction(1, 1000) + 1 / (mean * len(gaps)) else seen), []

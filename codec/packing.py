@@ -1,8 +1,14 @@
-"""Pictures -> an archive: which of them share a block, and in what order. The twin of archive.py."""
+"""Pictures -> an archive: which of them share a block, and in what order. The twin of archive.py.
+
+    items --one by one--> parts --coded, here or on other machines--> blocks --sorted--> archive
+
+A part is what becomes a block: pictures of one look, as many as a block holds, or one picture on its own. It is coded
+as soon as it is full, and its pictures are let go: in memory are the parts that wait for more, and those at work.
+"""
 
 from __future__ import annotations
 
-import itertools
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -10,18 +16,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from codec import lossless
 from codec.archive import Archive, digest_of
-from codec.catalogue import Block, Catalogue, Look, check_names, runs, write_catalogue
+from codec.catalogue import Block, Catalogue, Look, check_name, check_names, write_catalogue
 from codec.container import Chunk, Header, Kind, pack
 from codec.errors import ModelMismatch, UnsupportedInput
-from codec.jobs import Progress, in_order
+from codec.jobs import Progress, Run, in_order
 from codec.limits import DEFAULT
 from codec.model import Model
 from codec.picture import Image
-from codec.tile import Networks, encode_tile, largest_error, networks
+from codec.still import decode, encode
+from codec.tile import Plan, decode_tile, encode_tile, largest_error, networks
 
-__all__ = ["Item", "pack_archive"]
+__all__ = ["Item", "encode_block", "encode_file", "pack_archive"]
+
+Samples = NDArray[Any]
 
 
 class Item(NamedTuple):
@@ -31,31 +39,42 @@ class Item(NamedTuple):
     image: Image
 
 
+class Part(NamedTuple):
+    """Numbers of the pictures that share a block, and their look; or of one that is a file of its own, without."""
+
+    look: Look | None
+    numbers: tuple[int, ...]
+
+
 def pack_archive(
     items: Sequence[Item],
     model: Model,
     *,
     embed: bytes | None = None,
+    alone: Model | None = None,
     max_error: int = 0,
+    quality: float | None = None,
     dimensions: int = 0,
+    verify: bool = False,
     threads: int = 0,
+    run: Run | None = None,
     progress: Progress | None = None,
-    encode_file: Callable[[Image], bytes] | None = None,
-    apart: bool = False,
     after: Archive | None = None,
 ) -> bytes:
-    """Write an archive. Of large pictures there are no more in memory at once than threads, and a few.
+    """Write an archive. Its bytes depend neither on `threads` nor on `run`.
 
     Parameters
     ----------
     items : pictures and their names; gone through once
-    model : a lossless model, for the pictures that stand side by side; any model that the archive refers to if none do
+    model : a lossless model, for the pictures that stand side by side; any that the archive refers to, if none do
     embed : bytes of the model file, to go into the archive; otherwise the model is referred to by its id
+    alone : the model of pictures that stand on their own: a photo model if there is a quality, otherwise a lossless
+        one; `model`, if it is not given
     max_error : see `lossless.encode`
+    quality : 0 .. 100: all pictures are coded with loss, each as a file of its own
     dimensions : of the array that the pictures come from, 3 or 4: they have no names then. 0 for pictures with names
-    threads : the bytes do not depend on it
-    encode_file : makes a file of a picture that stands on its own; if it is not given, exactly, by the same model
-    apart : all pictures stand on their own
+    verify : decode what has been coded, where it has been coded; `Desync` if it is not what it should be
+    run : what does the jobs, if not threads; jobs are partials of functions of this module. See cluster.py.
     after : an archive that these pictures are added to. Its blocks are taken over byte for byte, and so is its model:
         `model`, `max_error` and `dimensions` have to be those that it was made with.
 
@@ -69,34 +88,35 @@ def pack_archive(
         raise UnsupportedInput("there are no pictures to pack")
     if after is not None:
         _check_fits(after, model, max_error, dimensions)
-    built = None if apart else networks(model)
-    alone = encode_file or partial(lossless.encode, model=model, max_error=max_error, threads=1)
-    gathered = _Gathered(0 if built is None else len(built.nets), max_error, dimensions, after)
+    planes = 0 if quality is not None else len(networks(model).nets)
+    gathered = _Gathered(planes, max_error, dimensions, after)
+    room = DEFAULT.max_chunks - 2 - (len(after.blocks) if after else 0)
+    file = partial(encode_file, alone or model, max_error=max_error, quality=quality, verify=verify)
 
-    def read() -> Iterator[tuple[int, Callable[[], bytes]]]:
-        for number, item in enumerate(items):
-            if (image := gathered.add(number, item)) is not None:
-                yield number, partial(alone, image)
+    def jobs() -> Iterator[tuple[Part, Callable[[], bytes]]]:
+        for count, (part, images) in enumerate(gathered.parts(items)):
+            if count == room:
+                raise UnsupportedInput(
+                    f"more than {room:,} blocks, and there is no room for them; make several archives"
+                )
+            if part.look is None:
+                yield part, partial(file, *images)
+            else:
+                yield part, partial(encode_block, model, part.look.plan(max_error), *_stacked(images), verify=verify)
+
+    coded, done = list[tuple[Part, bytes]](), 0
+    run = run or partial(in_order, threads=threads, count=len(items))
+    with contextlib.closing(run(jobs())) as results:  # at once, if anything goes wrong: jobs may be under way
+        for part, data in results:
+            coded.append((part, data))
+            done += len(part.numbers)
             if progress:
-                progress(number, 2 * len(items))
-
-    files = list(in_order(read(), threads, len(items)))
+                progress(done, len(items))
+    coded.sort(key=lambda each: (each[0].look is None, each[0].look or (), each[0].numbers))
     if not dimensions:
         check_names(gathered.names)
-    shared = sorted(gathered.shared, key=lambda each: each[:2])
-    layout = list(runs([look for look, _, _ in shared]))
-    room = DEFAULT.max_chunks - 2 - (len(after.blocks) if after else 0)
-    if (count := len(files) + len(layout)) > room:
-        raise UnsupportedInput(f"{count:,} blocks, and there is room for {room:,}; make several archives")
-    blocks = list[bytes]()
-    images = [image for _, _, image in shared]
-    for done, data in enumerate(_coded(built, layout, images, max_error, threads) if built else (), 1):
-        blocks.append(data)
-        if progress:
-            progress(len(items) + len(items) * done // len(layout), 2 * len(items))
-    order = np.array([number for _, number, _ in shared] + [number for number, _ in files], np.int64)
-    layout += [Block(1, None)] * len(files)
-    blocks += [data for _, data in files]
+    order = np.array([number for part, _ in coded for number in part.numbers], np.int64)
+    layout, blocks = [Block(len(part.numbers), part.look) for part, _ in coded], [data for _, data in coded]
     if after is not None:
         order = np.concatenate([after.catalogue.order, order + len(after)])
         layout, blocks, embed = [*after.catalogue.layout, *layout], [*after.blocks, *blocks], after.embedded
@@ -107,25 +127,59 @@ def pack_archive(
     return pack(header, [*([Chunk("M", embed)] if embed else []), Chunk("I", index), *(Chunk("B", b) for b in blocks)])
 
 
+def encode_block(model: Model, plan: Plan, colour: Samples, alpha: Samples | None, *, verify: bool) -> bytes:
+    """The data of a block: n pictures side by side, (n, h, w, channels), and alpha, (n, h, w), if they have any."""
+    built = networks(model)
+    data = encode_tile(built, plan, colour, alpha)
+    if verify:
+        decode_tile(built, plan, data, colour.shape[:-1])  # which compares digests of the samples
+    return data
+
+
+def encode_file(model: Model, image: Image, *, max_error: int, quality: float | None, verify: bool) -> bytes:
+    """The file of a picture that stands on its own: exact or within `max_error`, or with loss if there is a quality."""
+    if quality is None:
+        data = encode(image, quality=0, max_error=max_error, model=model, threads=1)
+    else:
+        data = encode(image.expanded().filled(), quality=quality, model=model, threads=1)
+    if verify:
+        decode(data, model=model, threads=1)
+    return data
+
+
 class _Gathered:
     """Pictures on their way into an archive; those of at most `planes` channels may stand side by side.
 
     Attributes
     ----------
     names : of all, those of the archive that they are added to first
-    shared : look, number and picture of those that stand side by side
     largest : look of the picture with the most pixels
     """
 
     def __init__(self, planes: int, max_error: int, dimensions: int, after: Archive | None) -> None:
         self._planes, self._error, self._dimensions = planes, max_error, dimensions
         self.names = [] if after is None else list(after.catalogue.names)
-        self.shared = list[tuple[Look, int, Image]]()
+        self._seen = set(self.names)
         self.largest = Look(0, 0, 0, False, 0) if after is None else after.largest
-        self._like: NDArray[Any] | None = after.image(0).pixels if after is not None and dimensions else None
+        self._like: Samples | None = after.image(0).pixels if after is not None and dimensions else None
 
-    def add(self, number: int, item: Item) -> Image | None:
-        """Take a picture in; it is returned if it has to stand on its own."""
+    def parts(self, items: Sequence[Item]) -> Iterator[tuple[Part, list[Image]]]:
+        """The parts, each as soon as it is full, and its pictures."""
+        waiting: dict[Look, list[tuple[int, Image]]] = {}
+        for number, item in enumerate(items):
+            image = self._taken(number, item)
+            look = Look.of(image)
+            if look is None or look.channels > self._planes:
+                yield Part(None, (number,)), [image]
+                continue
+            waiting.setdefault(look, []).append((number, image))
+            if len(waiting[look]) == look.most:
+                yield _part(look, waiting.pop(look))
+        while waiting:
+            yield _part(*waiting.popitem())
+
+    def _taken(self, number: int, item: Item) -> Image:
+        """A picture, if it fits; its name and size are remembered."""
         image = item.image.expanded() if self._error else item.image
         if self._error > largest_error(image.bit_depth):
             what = f"{item.name or number}: samples of {image.bit_depth} bits cannot be {self._error} off"
@@ -137,33 +191,22 @@ class _Gathered:
                 found = f"{pixels.shape} of {pixels.dtype}, and {like.shape} of {like.dtype}"
                 raise UnsupportedInput(f"pictures of one array have one shape and type, not {found}")
         else:
+            check_name(item.name, self._seen)
+            self._seen.add(item.name)
             self.names.append(item.name)
-        found_look = Look(image.height, image.width, image.channels, image.alpha is not None, image.bit_depth)
-        self.largest = max(self.largest, found_look, key=lambda look: look.height * look.width)
-        look = Look.of(image)
-        if look is None or look.channels > self._planes:
-            return image
-        self.shared.append((look, number, image))
-        return None
+        look = Look(image.height, image.width, image.channels, image.alpha is not None, image.bit_depth)
+        self.largest = max(self.largest, look, key=lambda look: look.height * look.width)
+        return image
 
 
-def _coded(
-    built: Networks, layout: Sequence[Block], images: Sequence[Image], max_error: int, threads: int
-) -> Iterator[bytes]:
-    """Data of the blocks of pictures that stand side by side."""
+def _part(look: Look, found: Sequence[tuple[int, Image]]) -> tuple[Part, list[Image]]:
+    return Part(look, tuple(number for number, _ in found)), [image for _, image in found]
 
-    def code(look: Look, part: Sequence[Image]) -> bytes:
-        planes = [image.alpha for image in part if image.alpha is not None]
-        colour = np.stack([image.colour for image in part])
-        return encode_tile(built, look.plan(max_error), colour, np.stack(planes) if planes else None)
 
-    starts = itertools.accumulate((block.count for block in layout), initial=0)
-    jobs = (
-        (None, partial(code, block.look, images[first : first + block.count]))
-        for block, first in zip(layout, starts, strict=False)
-        if block.look is not None
-    )
-    return (data for _, data in in_order(jobs, threads, len(layout)))
+def _stacked(images: Sequence[Image]) -> tuple[Samples, Samples | None]:
+    """Colour and alpha of pictures of one look."""
+    planes = [image.alpha for image in images if image.alpha is not None]
+    return np.stack([image.colour for image in images]), np.stack(planes) if planes else None
 
 
 def _check_fits(after: Archive, model: Model, max_error: int, dimensions: int) -> None:

@@ -139,17 +139,21 @@ def decode_tile(built: Photo, payload: bytes, shape: tuple[int, int]) -> tuple[i
     CorruptStream
         An empty payload, or a step index that the model does not have.
     """
-    if not payload or payload[0] >= STEPS:
-        raise CorruptStream(f"a tile's step index is {payload[0] if payload else 'missing'}, expected 0 to {STEPS - 1}")
-    step_index = payload[0]
+    step_index, decoder = open_tile(payload)
     step = int(built.steps[step_index])
-    decoder = entropy.Decoder(payload[1:])
 
     def code(freqs: Any, _: Any) -> Any:
         return decoder.decode(freqs)
 
     values = built.prior.walk(None, shape, step_index, step, lambda now: None, code)
     return step_index, dequantise(built, values, shape, step)
+
+
+def open_tile(payload: bytes) -> tuple[int, entropy.Decoder]:
+    """Step index of a tile, and what decodes its symbols; errors as by `decode_tile`."""
+    if not payload or payload[0] >= STEPS:
+        raise CorruptStream(f"a tile's step index is {payload[0] if payload else 'missing'}, expected 0 to {STEPS - 1}")
+    return payload[0], entropy.Decoder(payload[1:])
 
 
 def dequantise(built: Photo, values: I64, shape: tuple[int, int], step: int) -> Ints:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codec import alike, intnet, predictor
-from codec.alike import Alike, Reader, Writer
+from codec.alike import Alike, Reader, Writer, uniform
 from codec.digest import sample_bytes
 from codec.entropy import TOTAL, Decoder, Encoder
 from codec.errors import CorruptStream, Desync
@@ -124,12 +124,12 @@ def _walk(
     time, *frame = shape
     pixels = None if told is None else np.stack([sprite.pixels for sprite in told])
     ways = None if told is None else np.stack([sprite.corners for sprite in told], axis=1)  # (T, n, 2)
-    count = int(_number(side, MOST, None if told is None else np.array([len(told) - 1]))[0]) + 1
+    count = int(uniform(side, MOST, None if told is None else np.array([len(told) - 1]))[0]) + 1
     native = side.bits(np.array([TOTAL // 2]), None if pixels is None else np.array([_is_native(pixels, built.side)]))
     h, w = (built.side, built.side) if native[0] else _size(side, pixels)
     looks = alike.code_planes(built.looks, LUMA, (count, h, w), side, None if pixels is None else [pixels])[0]
     first = [
-        _number(side, length + size - 1, None if ways is None else ways[0, :, axis] + size - 1, count) - size + 1
+        uniform(side, length + size - 1, None if ways is None else ways[0, :, axis] + size - 1, count) - size + 1
         for axis, (length, size) in enumerate(zip(frame, (h, w), strict=True))
     ]
     corners = np.zeros((time, count, 2), np.int64)
@@ -144,17 +144,9 @@ def _walk(
     return [Sprite(looks[number].astype(np.uint8), corners[:, number]) for number in range(count)]
 
 
-def _number(side: Writer | Reader, end: int, told: Any, count: int = 1) -> NDArray[np.int64]:
-    """`count` numbers in 0 .. end - 1 of which nothing is known."""
-    freqs = np.full((count, end), TOTAL // end, np.int32)
-    freqs[:, 0] += TOTAL - freqs.sum(axis=1, dtype=np.int32)
-    found: NDArray[np.int64] = side.symbols(freqs, told).astype(np.int64)
-    return found
-
-
 def _size(side: Writer | Reader, pixels: U8 | None) -> tuple[int, int]:
     told = None if pixels is None else np.array(pixels.shape[1:]) - 1
-    h, w = (_number(side, LARGEST, told, 2) + 1).tolist()
+    h, w = (uniform(side, LARGEST, told, 2) + 1).tolist()
     return h, w
 
 

@@ -73,11 +73,12 @@ def decode(
     ValueError
         A crop that is not inside the picture.
     """
-    if data[len(MAGIC) + 1 : len(MAGIC) + 2] == bytes([Kind.LOSSLESS]):
+    kind = data[len(MAGIC) + 1 : len(MAGIC) + 2]
+    if kind == bytes([Kind.LOSSLESS]):
         return lossless.decode(
             data, model=model, limits=limits, threads=threads, progress=progress, crop=crop, preview=preview
         )
-    if preview:
+    if preview and kind == bytes([Kind.PHOTO]):
         raise UnsupportedInput("only a lossless file holds a preview; decompress this one as a whole")
     whole = image.decode(data, model=model, limits=limits, threads=threads, progress=progress)
     if crop is None:

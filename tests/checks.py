@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
 from hypothesis import strategies as st
 
-from codec import alike
+from codec import alike, predictor, sprites
 from codec.errors import CodecError, CorruptStream, LimitExceeded, NotOurFormat, UnsupportedVersion
 from codec.intnet import Conv, Unit
 from codec.mixture import OUTPUTS, code_samples
@@ -181,3 +182,33 @@ def style_model(planes: int = 1, anchors: int = 2, width: int = 3) -> bytes:
         tensors[f"{unit}.bias"][OUTPUTS:] += 200 << 5
     digest = alike.self_test(alike.build(tensors))
     return pack_model({"structure": alike.STRUCTURE, "self_test": digest, "name": "style"}, tensors)
+
+
+@functools.cache
+def sprites_model(width: int = 3) -> bytes:
+    """The file of a tiny model of moving things, of random weights."""
+    rng, tensors = np.random.default_rng(7), {"anchors": np.array([0, 255]), "side": np.array([8])}
+    sizes = {name: (alike.columns(0), width, OUTPUTS + 2) for name in ("00", "01")}
+    sizes["hyper"] = (predictor.FEATURES, width, width, predictor.TAPS + 1)
+    for name, layers in sizes.items():
+        for number, (size, outputs) in enumerate(itertools.pairwise(layers)):
+            tensors[f"{name}.{number}.weight.0"] = rng.integers(-20, 21, (outputs, 1, 1, size))
+            tensors[f"{name}.{number}.bias"] = rng.integers(-500, 501, outputs)
+            tensors[f"{name}.{number}.shift"] = np.full(outputs, 5)
+    digest = sprites.self_test(sprites.build(tensors))
+    return pack_model({"structure": sprites.STRUCTURE, "self_test": digest, "name": "sprites"}, tensors)
+
+
+@functools.cache
+def sprites_model_frozen() -> sprites.Sprites:
+    return sprites.sprites(unpack_model(sprites_model()))
+
+
+def engram(*arguments: object, code: int = 0) -> Result:
+    """The command `engram` in this process: it ends with that exit code, and without a traceback."""
+    from codec.cli import cli
+
+    result = CliRunner().invoke(cli, [str(argument) for argument in arguments], catch_exceptions=False)
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.output
+    return result

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from codec import picture as codec_picture
+from codec.pixels import write_image
 
 ADAM7 = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
 
@@ -127,3 +128,25 @@ def digits(train: int, test: int) -> dict[str, np.ndarray]:
         found[f"{part}_images"] = np.clip(kinds[labels] + noise, 0, 255).astype(np.uint8)
         found[f"{part}_labels"] = labels.astype(np.uint8)
     return found
+
+
+def folder_of_kinds(folder: Path) -> Path:
+    """Write seven small pictures of many formats and kinds, two of them in a folder inside; returns the folder."""
+    (folder / "sub").mkdir(parents=True)
+    grey, deep, bit = (samples("photo", (9, 8, 1), depth) for depth in (8, 16, 1))
+    indices, colours = samples("noise", (9, 8, 1), 2), np.eye(4, 3, dtype=np.uint8) * 200
+    pictures = {
+        "rgb.png": codec_picture.Image(samples("photo", (9, 8, 3))), "sub/grey.bmp": codec_picture.Image(grey),
+        "deep.tif": codec_picture.Image(deep), "bit.png": codec_picture.Image(bit, bit_depth=1),
+        "sub/alpha.webp": codec_picture.Image.of(samples("photo", (7, 7, 4))),
+        "pal.png": codec_picture.Image(indices, palette=colours, bit_depth=2),
+        "z.ppm": codec_picture.Image(samples("photo", (5, 5, 3))),
+    }  # fmt: skip
+    for name, image in pictures.items():
+        write_image(image, folder / name)
+    return folder
+
+
+def files_in(folder: Path) -> list[str]:
+    """Names of all files in a folder and the folders in it."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())

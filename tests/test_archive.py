@@ -16,8 +16,17 @@ from codec import archive as module
 from codec import catalogue
 from codec.archive import Archive, digest_of, open_archive
 from codec.catalogue import Block, Catalogue, Look, write_catalogue
+from codec.codes import pixels_of
 from codec.container import Chunk, Header, Kind, pack, unpack
-from codec.errors import CodecError, CorruptStream, Desync, LimitExceeded, ModelMismatch, UnsupportedVersion
+from codec.errors import (
+    CodecError,
+    CorruptStream,
+    Desync,
+    LimitExceeded,
+    ModelMismatch,
+    UnsupportedInput,
+    UnsupportedVersion,
+)
 from codec.limits import Limits
 from codec.model import model_id, unpack_model
 from codec.packing import Item, pack_archive
@@ -28,6 +37,7 @@ from tests.checks import (
     check_only_codec_errors,
     check_refused,
     check_same_picture,
+    conformance_model,
     frozen_lossless_model,
     style_model,
 )
@@ -184,6 +194,41 @@ def test_names_numbers_and_entries():
             opened.number(unknown)
 
 
+def test_codes_are_those_of_pictures_that_were_packed_with_loss():
+    photo, general = conformance_model(), frozen_lossless_model()
+    items = [Item(name, Image(samples("photo", (20, 30, 3), seed=seed))) for seed, name in enumerate("ab")]
+    opened = Archive(pack_archive(items, photo, quality=60), model=photo)
+    np.testing.assert_array_equal(pixels_of(opened.codes(-1), photo), opened[1])
+    with pytest.raises(IndexError, match="picture 2 of 2"):
+        opened.codes(2)
+    exact = [*items, Item("c", Image(items[0].image.colour, icc=b"icc"))]
+    opened = Archive(pack_archive(exact, general), model=general)
+    for number, name in enumerate("abc"):
+        with pytest.raises(UnsupportedInput, match=f"'{name}' is kept exactly.*engram pack -q"):
+            opened.codes(number)
+
+
+def test_a_model_in_it_is_read_when_a_picture_is_asked_for(digits, monkeypatch):
+    read, original = [], module.unpack_model
+    monkeypatch.setattr(module, "unpack_model", lambda *args: read.append(1) or original(*args))
+    opened = Archive(digits)
+    assert len(list(opened.entries())) == 50
+    assert not read
+    for number in (0, 30, 49):
+        opened[number]
+    assert len(read) == 1
+
+
+def test_verify_reads_a_model_even_if_no_block_needs_it():
+    items = [Item("flat", Image(np.zeros((9, 8, 1), np.uint8)))]
+    good = pack_archive(items, GREY, embed=STYLE)
+    Archive(good).verify()
+    broken = STYLE[:-9] + bytes([STYLE[-9] ^ 1]) + STYLE[-8:]
+    damaged = Archive(sealed(good, model=broken, model_id=model_id(broken)))
+    with pytest.raises(CodecError):
+        damaged.verify()
+
+
 def test_verify_decodes_all_blocks_and_keeps_none(digits):
     told = []
     opened = Archive(digits)
@@ -220,7 +265,7 @@ def test_blocks_of_another_order_or_archive_do_not_pass(digits):
     for other in ([blocks[1], blocks[0], blocks[2]], blocks[:2], blocks + blocks[:1]):
         with pytest.raises(Desync, match="do not belong together"):
             Archive(sealed(digits, blocks=other, digest=digest))
-    with pytest.raises(UnsupportedVersion, match="expected ARCHIVE"):
+    with pytest.raises(UnsupportedVersion, match="this is a video"):
         Archive(pack(Header(Kind.VIDEO, 1, 1, 1, 8, 1, header.model_id, digest), [Chunk("x", b"")]))
 
 

@@ -1,4 +1,4 @@
-"""The commands pack, unpack, list and extract, and what `info` and `test` say of archives."""
+"""codec/archive_cli.py: unpack, list and extract; and what other commands say of archives."""
 
 from __future__ import annotations
 
@@ -9,26 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 
-from codec import archive_cli
-from codec.archive import Archive
 from codec.catalogue import Block, Catalogue, write_catalogue
-from codec.cli import cli
 from codec.container import Chunk, Header, Kind, pack
-from codec.pixels import Image, read_image, write_image
+from codec.pixels import Image, read_image
 from codec.still import encode
-from tests.checks import ROOT, check_same_picture, frozen_lossless_model, style_model
-from tests.pictures import samples
+from tests.checks import ROOT, check_same_picture, engram, frozen_lossless_model
+from tests.pictures import files_in, folder_of_kinds, samples
 
 MODEL = str(ROOT / "bitstreams" / "v1" / "conformance-lossless.egmm")
-
-
-def engram(*arguments: object, code: int = 0) -> Result:
-    result = CliRunner().invoke(cli, [str(argument) for argument in arguments], catch_exceptions=False)
-    assert result.exit_code == code, result.output
-    assert "Traceback" not in result.output
-    return result
 
 
 @pytest.fixture(autouse=True)
@@ -36,16 +25,7 @@ def folder(tmp_path, monkeypatch) -> Path:
     """The current folder, with a folder `in` of pictures of many kinds; models are found in the conformance pack."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ENGRAM_MODELS", str(ROOT / "bitstreams" / "v1"))
-    (tmp_path / "in" / "sub").mkdir(parents=True)
-    grey, deep, bit = (samples("photo", (9, 8, 1), depth) for depth in (8, 16, 1))
-    palette = Image(samples("noise", (9, 8, 1), 2), palette=np.eye(4, 3, dtype=np.uint8) * 200, bit_depth=2)
-    pictures = {
-        "rgb.png": Image(samples("photo", (9, 8, 3))), "sub/grey.bmp": Image(grey), "deep.tif": Image(deep),
-        "sub/alpha.webp": Image.of(samples("photo", (7, 7, 4))), "bit.png": Image(bit, bit_depth=1),
-        "pal.png": palette, "z.ppm": Image(samples("photo", (5, 5, 3))),
-    }  # fmt: skip
-    for name, image in pictures.items():
-        write_image(image, tmp_path / "in" / name)
+    folder_of_kinds(tmp_path / "in")
     return tmp_path
 
 
@@ -55,15 +35,11 @@ def packed(folder) -> Path:
     return folder / "set.ega"
 
 
-def files(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-
-
 def test_a_folder_comes_back_with_names_and_modes(folder, packed):
     result = engram("unpack", packed, "-o", "out")
     assert "7 pictures" in result.output
-    assert files(folder / "out") == files(folder / "in")
-    for name in files(folder / "in"):
+    assert files_in(folder / "out") == files_in(folder / "in")
+    for name in files_in(folder / "in"):
         check_same_picture(read_image(folder / "out" / name, exact=True), read_image(folder / "in" / name, exact=True))
 
 
@@ -71,9 +47,9 @@ def test_what_is_there_is_not_overwritten_and_nothing_is_written_before_that_is_
     (folder / "out").mkdir()
     (folder / "out" / "z.ppm").write_text("mine")
     assert "the output exists" in engram("unpack", packed, "-o", "out", code=1).stderr
-    assert files(folder / "out") == ["z.ppm"]
+    assert files_in(folder / "out") == ["z.ppm"]
     engram("unpack", packed, "-o", "out", "-f")
-    assert len(files(folder / "out")) == 7
+    assert len(files_in(folder / "out")) == 7
     assert "the output exists" in engram("pack", "in", "-o", packed, code=1).stderr
 
 
@@ -102,7 +78,7 @@ def test_an_array_may_not_hold_pictures_that_differ(folder):
 
 def test_list_says_what_there_is_without_decoding(folder, packed):
     lines = engram("list", packed).output.splitlines()
-    assert [line.split()[0] for line in lines] == files(folder / "in")
+    assert [line.split()[0] for line in lines] == files_in(folder / "in")
     assert "rgb.png  8 x 9 x 3, 8 bits" in lines
     assert "sub/alpha.webp  7 x 7 x 3 + alpha, 8 bits" in lines
     records = [json.loads(line) for line in engram("list", packed, "--json").output.splitlines()]
@@ -116,7 +92,7 @@ def test_extract_takes_single_pictures_by_name(folder, packed):
     check_same_picture(read_image("other.webp"), read_image("in/rgb.png"))
     os.mkdir("there")
     engram("extract", packed, "rgb.png", "-o", "there")
-    assert files(folder / "there") == ["rgb.png"]
+    assert files_in(folder / "there") == ["rgb.png"]
     assert "holds no picture 'grey.bmp'" in engram("extract", packed, "grey.bmp", code=1).stderr
     assert "the output exists" in engram("extract", packed, "rgb.png", code=1).stderr
 
@@ -124,7 +100,7 @@ def test_extract_takes_single_pictures_by_name(folder, packed):
 def test_info_and_test_know_archives(folder, packed):
     record = json.loads(engram("info", packed, "--json").output)
     assert (record["kind"], record["items"], record["alone"]) == ("archive", 7, 1)
-    samples_in = sum(read_image(folder / "in" / name, exact=True).pixels.size for name in files(folder / "in"))
+    samples_in = sum(read_image(folder / "in" / name, exact=True).pixels.size for name in files_in(folder / "in"))
     assert record["samples"] == samples_in
     assert record["bits_per_sample"] == pytest.approx(8 * packed.stat().st_size / samples_in)
     assert record["model_bytes"] == 0
@@ -133,85 +109,6 @@ def test_info_and_test_know_archives(folder, packed):
     data[-10] ^= 1
     packed.write_bytes(bytes(data))
     assert "checksum" in engram("test", packed, code=3).stderr
-
-
-def test_an_embedded_model_is_all_that_is_needed(folder, monkeypatch):
-    write_image(Image(samples("photo", (40, 50, 3))), "large.png")  # large enough to need the model
-    engram("pack", "large.png", "-o", "with.ega", "-m", MODEL, "--embed")
-    engram("pack", "large.png", "-o", "without.ega", "-m", MODEL)
-    monkeypatch.delenv("ENGRAM_MODELS")
-    engram("test", "with.ega")
-    assert "is not here" in engram("test", "without.ega", code=5).stderr
-    engram("test", "without.ega", "-m", MODEL)
-    assert json.loads(engram("info", "with.ega", "--json").output)["model_bytes"] == Path(MODEL).stat().st_size
-
-
-def test_append_keeps_what_is_there(folder, packed):
-    before = engram("list", packed).output
-    blocks = Archive(packed.read_bytes()).blocks
-    write_image(Image(samples("photo", (9, 8, 3), seed=5)), "new.png")
-    engram("pack", "new.png", "-o", packed, "--append")
-    assert engram("list", packed).output == before + "new.png  8 x 9 x 3, 8 bits\n"
-    assert Archive(packed.read_bytes()).blocks[: len(blocks)] == blocks
-    engram("test", packed)
-    assert "two pictures" in engram("pack", "new.png", "-o", packed, "--append", code=1).stderr
-    assert "error of 0, not 2" in engram("pack", "in", "-o", packed, "--append", "--max-error", 2, code=1).stderr
-    engram("pack", "new.png", "-o", "missing.ega", "--append", code=1)
-    np.save("x.npy", np.zeros((2, 3, 4), np.uint8))
-    assert "holds pictures with names" in engram("pack", "x.npy", "-o", packed, "--append", code=1).stderr
-    assert engram("list", packed).output.count("\n") == 8
-
-
-def test_bounds_and_loss(folder):
-    engram("pack", "in/rgb.png", "in/pal.png", "-o", "near.ega", "-m", MODEL, "--max-error", 2)
-    engram("extract", "near.ega", "rgb.png", "-o", "near.png")
-    apart = np.abs(read_image("near.png").colour.astype(int) - read_image("in/rgb.png").colour)
-    assert 0 < apart.max() <= 2
-    engram("pack", "in/rgb.png", "in/pal.png", "-o", "lossy.ega", "-q", 40, "-m", "conformance", "--embed")
-    engram("test", "lossy.ega")
-    assert json.loads(engram("info", "lossy.ega", "--json").output)["alone"] == 2
-    for wrong in (["-q", 40, "--train"], ["--train", "--append"], ["--train", "-m", MODEL], ["--append", "--embed"]):
-        engram("pack", "in", "-o", "x.ega", *wrong, code=2)
-
-
-def test_interrupted_packing_leaves_what_was_there(folder, packed, monkeypatch):
-    before = packed.read_bytes()
-    monkeypatch.setattr("codec.packing.write_catalogue", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
-    engram("pack", "in", "-o", "new.ega", "-m", MODEL, code=130)
-    engram("pack", "in", "-o", packed, "-f", "-m", MODEL, code=130)
-    assert [path.name for path in folder.iterdir() if path.is_file()] == ["set.ega"]
-    assert packed.read_bytes() == before
-
-
-def test_a_model_is_trained_checked_by_the_bytes_and_billed(folder, monkeypatch):
-    np.save("x.npy", samples("photo", (9, 8, 1))[None, ..., 0].repeat(30, 0))
-    asked = {}
-
-    class Choice:
-        @staticmethod
-        def choose(images, minutes, **options):
-            asked.update(options, minutes=minutes, images=len(list(images)), stopped=options["stop"]())
-            return style_model(), 100.0, 110.0
-
-    real = archive_cli.import_module
-    monkeypatch.setattr(archive_cli, "import_module", lambda n: Choice if n == "training.choice" else real(n))
-    result = engram("pack", "x.npy", "-o", "x.ega", "--train", "--minutes", 0.5, "--json")
-    record = json.loads(result.output)
-    assert (asked["minutes"], asked["images"], asked["stopped"]) == (0.5, 30, False)
-    assert record["bytes"] == record["without"]  # a model that was never trained is not worth its bytes
-    assert record["model_bytes"] == 0
-    assert set(record["bill"]) == {"png", "webp", "xz", "exact"}
-    assert "PNG" in engram("pack", "x.npy", "-o", "y.ega", "-m", MODEL, "--bill").output
-
-
-def test_without_torch_training_says_what_to_install(folder, monkeypatch):
-    def missing(name):
-        raise ModuleNotFoundError(f"No module named {name!r}", name="torch")
-
-    monkeypatch.setattr(archive_cli, "import_module", missing)
-    said = engram("pack", "in", "-o", "x.ega", "--train", code=1).stderr
-    assert said.count("\n") == 1
-    assert "engram-codec[train]" in said
 
 
 def hostile(path: Path, names: list[str], files: list[bytes] | None = None, dimensions: int = 0) -> Path:
@@ -233,11 +130,11 @@ def hostile(path: Path, names: list[str], files: list[bytes] | None = None, dime
 def test_archives_with_hostile_names_are_refused_by_every_command(folder, name, command):
     os.mkdir("deep")
     path = hostile(folder / "deep" / "bad.ega", [name])
-    before = files(folder)
+    before = files_in(folder)
     said = engram(command[0], path, *command[1:], code=3).stderr
     assert "the index of the archive" in said
     assert "\x1b" not in said
-    assert files(folder) == before
+    assert files_in(folder) == before
 
 
 def test_links_out_of_the_folder_are_not_followed(folder):
@@ -254,8 +151,8 @@ def test_links_out_of_the_folder_are_not_followed(folder):
     hostile(folder / "bad.ega", ["sub/dangling.png"])
     assert "leads out" in engram("extract", "../bad.ega", "sub/dangling.png", "-f", code=1).stderr
     os.chdir(folder)
-    assert files(folder / "outside") == []
-    assert "fine.png" not in files(folder / "out")
+    assert files_in(folder / "outside") == []
+    assert "fine.png" not in files_in(folder / "out")
     engram("unpack", hostile(folder / "good.ega", ["inner/x.png"]), "-o", "out")
     assert (folder / "out" / "real" / "x.png").exists()
 
@@ -268,7 +165,7 @@ def test_two_pictures_are_never_written_to_one_file(folder):
     path = hostile(folder / "two.ega", ["x/a.png", "y/a.png"])
     assert "would be one file" in engram("extract", path, "x/a.png", "y/a.png", "-f", code=1).stderr
     engram("unpack", path, "-o", "out")
-    assert files(folder / "out") == ["x/a.png", "y/a.png"]
+    assert files_in(folder / "out") == ["x/a.png", "y/a.png"]
 
 
 def test_a_format_that_would_lose_something_becomes_png(folder):
@@ -277,12 +174,19 @@ def test_a_format_that_would_lose_something_becomes_png(folder):
     kept = [encode(image, quality=0, max_error=0, model=frozen_lossless_model()) for image in pictures.values()]
     engram("unpack", hostile(folder / "x.ega", list(pictures), files=kept), "-o", "out")
     names = ["a.jpg.png", "b.bmp.png", "c.webp.png", "d.tif"]
-    assert files(folder / "out") == names
+    assert files_in(folder / "out") == names
     for name, image in zip(names, pictures.values(), strict=True):
         check_same_picture(read_image(folder / "out" / name, exact=True), image)
 
 
-def test_npz_is_refused_with_a_remedy(folder):
-    np.savez("x.npz", a=np.zeros((2, 3, 4), np.uint8))
-    assert "numpy.save" in engram("pack", "x.npz", "-o", "x.ega", code=1).stderr
-    assert not (folder / "x.ega").exists()
+def test_a_file_of_another_kind_is_told_what_reads_it(folder, packed):
+    engram("compress", "in/rgb.png", "-o", "exact.egm", "--lossless", "-m", MODEL)
+    engram("compress", "in/rgb.png", "-o", "photo.egm", "-m", "conformance")
+    for command in (["decompress", packed, "-o", "x.png"], ["decompress", packed, "--preview", "-o", "x.png"]):
+        assert "set.ega: this is an archive of pictures; `engram unpack`" in engram(*command, code=3).stderr
+    for name in ("exact.egm", "photo.egm"):
+        for command in (["unpack", name], ["list", name], ["extract", name, "x"]):
+            assert "this is a picture; `engram decompress`" in engram(*command, code=3).stderr
+    assert "this is a model" in engram("unpack", MODEL, code=3).stderr
+    assert "this is a model" in engram("decompress", MODEL, "-o", "x.png", code=3).stderr
+    assert not (folder / "x.png").exists()

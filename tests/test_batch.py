@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 
 import click
@@ -149,6 +150,14 @@ def test_progress_is_drawn_on_a_terminal_only(monkeypatch, capsys):
     assert output.out == ""
     assert f"work [{'#' * 15}{'.' * 15}]" in output.err
     assert output.err.endswith("\r\x1b[K")
+
+
+def test_progress_shows_how_many_in_a_second(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    with batch.progress("work", "frames") as draw:
+        draw(1, 2)
+        draw(7, 0)  # nobody knows how many there are
+    assert re.search(r"\] [\d.]+ frames/s", capsys.readouterr().err)
 
 
 def test_names_of_any_bytes_can_be_shown():

@@ -34,7 +34,8 @@ def index(error=0, dimensions=0, flags=0, rows=((1, 5, 5, 1, 0, 8),), order=(), 
 
 @pytest.mark.parametrize("catalogue", [
     FULL,
-    Catalogue((Block(20, DIGIT), Block(7, DIGIT)), 0, 3, (), np.arange(27)),
+    Catalogue((Block(10, DIGIT), Block(7, DIGIT)), 0, 3, (), np.arange(17)),
+    Catalogue((Block(1, Look(128, 128, 1, False, 8)),) * 2, 0, 3, (), np.arange(2)),
     Catalogue((Block(1, SPRITE),), 0, 4, (), np.arange(1)),
     Catalogue((Block(1, None),) * 3, 0, 3, (), np.arange(3)[::-1]),
 ])  # fmt: skip
@@ -47,10 +48,10 @@ def test_an_index_comes_back(catalogue):
 
 
 def test_a_thousand_blocks_that_are_alike_take_few_bytes():
-    layout = (Block(20, DIGIT),) * 1000
-    data = write_catalogue(Catalogue(layout, 0, 3, (), np.arange(20_000)))
+    layout = (Block(10, DIGIT),) * 1000
+    data = write_catalogue(Catalogue(layout, 0, 3, (), np.arange(10_000)))
     assert len(data) < 150
-    assert read_catalogue(data, 1000, 20_000).layout == layout
+    assert read_catalogue(data, 1000, 10_000).layout == layout
 
 
 @pytest.mark.parametrize("name", HOSTILE.values(), ids=HOSTILE)
@@ -74,6 +75,7 @@ FAULTS = {
     "two channels": index(rows=[(1, 5, 5, 2, 0, 8)]), "alpha 2": index(rows=[(1, 5, 5, 1, 2, 8)]),
     "depth 0": index(rows=[(1, 5, 5, 1, 0, 0)]), "depth 17": index(rows=[(1, 5, 5, 1, 0, 17)]),
     "too many pixels": index(rows=[(1, 129, 128, 1, 0, 8)]), "huge": index(rows=[(2**32 - 1,) * 3 + (3, 1, 16)]),
+    "too many small ones": index(rows=[(11, 28, 28, 1, 0, 8)]), "two large ones": index(rows=[(2, 128, 128, 1, 0, 8)]),
     "file with sizes": index(rows=[(1, 5, 0, 0, 0, 0)]), "two in a file": index(rows=[(2, 0, 0, 0, 0, 0)]),
     "error": index(error=128), "dimensions": index(dimensions=2, names=b""), "flags": index(flags=2),
     "more pictures": index(rows=[(2, 5, 5, 1, 0, 8)], names=b"a\0b\0"), "no rows": index(rows=[]),
@@ -128,9 +130,10 @@ def test_damage_is_noticed_or_harmless(seed):
 
 
 def test_runs_are_as_long_as_a_block_may_be():
-    found = list(runs([DIGIT] * 45 + [SPRITE] * 2))
-    assert found == [Block(20, DIGIT), Block(20, DIGIT), Block(5, DIGIT), Block(2, SPRITE)]
-    assert all(b.count * b.look.height * b.look.width <= BLOCK_PIXELS for b in found)
+    large = Look(128, 128, 3, False, 8)  # a picture may be larger than what is shared
+    found = list(runs([DIGIT] * 25 + [SPRITE] * 2 + [large] * 2))
+    assert found == [Block(10, DIGIT), Block(10, DIGIT), Block(5, DIGIT), Block(2, SPRITE), *[Block(1, large)] * 2]
+    assert all(b.count * b.look.height * b.look.width <= BLOCK_PIXELS for b in found if b.count > 1)
 
 
 def test_only_small_and_plain_pictures_have_a_look():

@@ -64,20 +64,32 @@ def test_what_is_chosen_is_the_least_total(monkeypatch):
     tried = iter([module.Candidate(b"x" * 300, 250.0), module.Candidate(b"x" * 100, 350.0)])
     monkeypatch.setattr(module, "_bytes_of", lambda *_: 500.0)
     monkeypatch.setattr(module, "train_style", lambda model, *_, **__: model)
-    monkeypatch.setattr(module, "_finest", lambda *_: next(tried))
+    monkeypatch.setattr(module, "_finest", lambda *_, **__: next(tried))
     assert choose(glyphs(1), 1, widths=[2]) == (b"x" * 100, 450.0, 500.0)
     tried = iter([module.Candidate(b"x" * 300, 250.0), module.Candidate(b"x" * 200, 301.0)])
     assert choose(glyphs(1), 1, widths=[2]) == (None, 500.0, 500.0)
 
 
 def test_coarser_weights_are_taken_as_long_as_they_pay(monkeypatch):
-    sizes = {2: 100, 3: 80, 4: 60, 5: 50}
+    sizes = {(2, 2, 2): 100, (3, 3, 3): 80, (4, 4, 4): 60, (5, 5, 5): 50}
+    costs = {(2, 2, 2): 900.0, (3, 3, 3): 901.0, (4, 4, 4): 930.0}
     monkeypatch.setattr(module, "lossless_model", lambda state, coarser, name: bytes(sizes[coarser]))
     monkeypatch.setattr(module, "unpack_model", len)
-    monkeypatch.setattr(module, "residual", lambda size: size)
-    costs = {100: 900.0, 80: 901.0, 60: 930.0}
-    best = module._finest(module.Style([[0]], 1), costs.__getitem__)
+    monkeypatch.setattr(module, "networks", {size: costs.get(coarser) for coarser, size in sizes.items()}.get)
+    best = module._finest(module.Style([[0]], 1), lambda data: data)
     assert (len(best.data), best.total) == (80, 981.0)
+
+
+def test_layers_may_be_as_coarse_as_they_like(monkeypatch):
+    # The first layer does best with 5 bits less, the others with 3: found step by step, and each is tried once.
+    tried = []
+    monkeypatch.setattr(module, "lossless_model", lambda state, coarser, name: tried.append(coarser) or bytes(100))
+    monkeypatch.setattr(module, "unpack_model", len)
+    monkeypatch.setattr(module, "networks", lambda size: tried[-1])
+    best = module._finest(module.Style([[0]], 1), lambda c: sum(map(abs, np.subtract(c, (5, 3, 3)))), layerwise=True)
+    assert best.pictures == 0
+    assert len(tried) == len(set(tried))
+    assert all(min(coarser) >= 0 for coarser in tried)
 
 
 def test_an_interrupt_keeps_what_is_trained():

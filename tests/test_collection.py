@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -63,6 +64,15 @@ def test_an_array_is_its_pictures_and_can_be_saved_again(tmp_path, shape, kind):
     assert [item.name for item in found] == [""] * 3
     again = save_array(np.stack([item.image.pixels for item in found]), len(shape))
     np.testing.assert_array_equal(np.load(io.BytesIO(again)), array)
+
+
+def test_an_array_is_not_read_into_memory(tmp_path):
+    name = array_file(tmp_path / "a.npy", np.arange(5 << 20, dtype=np.uint32).view(np.uint8).reshape(80, 512, 512))
+    tracemalloc.start()
+    found = Collection([name])
+    assert found[79].image.colour[-1, -2, 0] == 0x4F  # of 0x004FFFFF
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
 
 
 def test_arrays_that_hold_no_pictures_are_refused(tmp_path):

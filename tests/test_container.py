@@ -274,8 +274,9 @@ def _chunk(letter: str, data: bytes = b"data", last: bool = False) -> bytes:
     return body + zlib.crc32(body).to_bytes(4, "little")
 
 
-def test_pictures_of_an_archive_are_limited_one_by_one():
-    data = pack(Header(Kind.ARCHIVE, 1000, 1000, 3, 8, 2**20, bytes(8), bytes(4)), [Chunk("I", b"")])
+@pytest.mark.parametrize(("kind", "letter"), [(Kind.ARCHIVE, "I"), (Kind.VIDEO, "P")])
+def test_pictures_of_an_archive_and_frames_are_limited_one_by_one(kind, letter):
+    data = pack(Header(kind, 1000, 1000, 3, 8, 2**20, bytes(8), bytes(4)), [Chunk(letter, b"")])
     assert unpack(data)[0].frames == 2**20  # 10^12 pixels together
     for limits in (Limits(max_pixels=999_999), Limits(max_side=999), Limits(max_frames=2**20 - 1)):
         with pytest.raises(LimitExceeded):
@@ -286,3 +287,36 @@ def test_pictures_of_an_archive_are_limited_one_by_one():
 def test_an_archive_has_one_model_and_one_index_and_blocks(letters):
     with pytest.raises(ValueError, match="foreign to a ARCHIVE file, or repeated"):
         pack(Header(Kind.ARCHIVE, 1, 1, 1, 8, 1), [Chunk(letter, b"") for letter in letters])
+
+
+@given(st.lists(st.binary(max_size=300), max_size=5))
+def test_parts_come_back_and_nothing_else_passes(parts):
+    data = container.join(parts)
+    assert container.split(data, len(parts)) == parts
+    for damaged, count in ((data + b"\0", len(parts)), (data[:-1], len(parts)), (data, len(parts) + 1), (data, 10**9)):
+        if damaged != data or count != len(parts):
+            with pytest.raises(CorruptStream):
+                container.split(damaged, count)
+
+
+@given(st.lists(st.integers(0, 2**63 - 1), max_size=5))
+def test_numbers_come_back_and_cut_ones_are_refused(values):
+    data = container.spell(values)
+    assert container.numbers(data) == values
+    with pytest.raises(CorruptStream):
+        container.numbers(data + b"\x80")
+
+
+def test_a_kind_is_seen_without_a_check():
+    assert container.is_kind(SMALL["video"][:6], Kind.VIDEO)
+    assert not container.is_kind(SMALL["video"][:5], Kind.VIDEO)
+    assert not container.is_kind(SMALL["photo"], Kind.VIDEO)
+
+
+def test_a_file_of_another_kind_is_told_what_reads_it():
+    assert set(container.USES) == set(Kind)
+    for kind in Kind:
+        container.check_kind(header := Header(kind) if kind == Kind.MODEL else Header(kind, 1, 1, 1, 8, 1), kind)
+        other = Kind.PHOTO if kind != Kind.PHOTO else Kind.ARCHIVE
+        with pytest.raises(UnsupportedVersion, match=f"this is {container.USES[kind][:9]}"):
+            container.check_kind(header, other)

@@ -42,9 +42,7 @@ def test_models_are_described():
 
 def test_the_bill_of_an_archive_adds_up():
     items = [Item(f"{n}", image(1)) for n in range(5)] + [Item("p", Image(image(3).colour, icc=b"icc"))]
-    general = frozen_lossless_model()
-    data = pack_archive(items, unpack_model(style_model()), embed=style_model(),
-                        encode_file=lambda x: encode(x, quality=0, max_error=0, model=general))  # fmt: skip
+    data = pack_archive(items, unpack_model(style_model()), embed=style_model(), alone=frozen_lossless_model())
     found = describe(data)
     assert (found["items"], found["alone"], found["dimensions"], found["max_error"]) == (6, 1, 0, 0)
     assert found["samples"] == sum(item.image.pixels.size for item in items) == 5 * 72 + 216

@@ -20,18 +20,17 @@ from tools.tiny_lossless import tiny_lossless
 
 V1 = ROOT / "bitstreams" / "v1"
 NEEDS = {"Nehalem": "sse4_2", "Sandybridge": "avx", "Haswell": "avx2", "SkylakeX": "avx512vl"}
-STREAMS = ("noise", "rgb-130x70", "forced-all", "two-tiles-beside")
+STREAMS = ("noise", "rgb-130x70", "forced-all", "two-tiles-beside", "video-rgb-130x70", "video-forced-1")
 PROGRAM = """
 import sys
 from pathlib import Path
 import numpy
-from codec.image import decode
 from codec.model import unpack_model
-from tools.conformance import fingerprint
+from tools.conformance import PHOTO, decode, fingerprint
 folder = Path(sys.argv[1])
-model = unpack_model((folder / "conformance.egmm").read_bytes())
+models = {PHOTO: unpack_model((folder / PHOTO).read_bytes())}
 for name in sys.argv[2:]:
-    print(fingerprint(decode((folder / "valid" / f"{name}.egm").read_bytes(), model=model)))
+    print(fingerprint(decode({}, (folder / "valid" / f"{name}.egm").read_bytes(), models)))
 """
 
 LOSSLESS = """

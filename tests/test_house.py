@@ -18,12 +18,15 @@ OURS = [path for folder in ("codec", "training", "tools") for path in sorted((RO
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 PURE = {"container.py", "limits.py", "errors.py"}  # the standard library only
 SHELL = {  # and plugins/: files, pictures, terminals
-    "cli.py", "archive_cli.py", "collection.py", "bill.py", "batch.py", "pixels.py", "samples.py", "files.py",
-    "frames.py", "movie.py", "animation.py", "sequence.py",
+    "cli.py", "archive_cli.py", "packing_cli.py", "options.py", "cluster.py", "collection.py", "bill.py", "batch.py",
+    "pixels.py", "samples.py", "files.py", "frames.py", "arrays.py", "movie.py", "animation.py", "sequence.py",
 }  # fmt: skip
-WORLD = {"PIL", "imageio", "av", "click", "numcodecs", "zarr"}
+WORLD = {"PIL", "imageio", "av", "click", "numcodecs", "zarr", "dask", "distributed"}
 RUNTIME = {"numpy", "constriction", "PIL", "imageio", "click"}
-OPTIONAL = {"movie.py": {"av"}}  # imported where they are needed, with an error that names the remedy
+OPTIONAL = {
+    "movie.py": {"av"},
+    "cluster.py": {"dask", "distributed"},
+}  # imported where they are needed, with an error that names the remedy
 PICKLES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 HARD_CAP = 400  # lines
 
@@ -96,7 +99,7 @@ def test_the_public_face_is_what_it_says():
 def test_importing_the_codec_is_light():
     program = "import sys, codec; print(*sys.modules)"
     output = subprocess.check_output([sys.executable, "-c", program], text=True, cwd=ROOT)
-    assert not {"torch", "PIL", "imageio", "click", "training", "tools"} & set(output.split())
+    assert not {"torch", "PIL", "imageio", "click", "distributed", "training", "tools"} & set(output.split())
 
 
 def test_the_wheel_has_what_is_not_python():

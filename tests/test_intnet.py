@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -27,6 +28,26 @@ def test_units_are_exact(drawn: tuple[Unit, list[np.ndarray], np.ndarray]) -> No
     at = np.random.default_rng(0).permutation(expected[..., 0].size)[: expected[..., 0].size // 2]
     assert np.array_equal(intnet.run(unit, *maps, at=at, extra=extra), expected.reshape(-1, expected.shape[2])[at])
     assert all(np.array_equal(a, b) for a, b in zip(before, maps, strict=True))  # inputs stay as they were
+
+
+@pytest.mark.parametrize("finer", [0, 24])
+def test_a_chain_of_units_is_one_run_after_the_other(finer: int) -> None:
+    rng, sizes, low, units = np.random.default_rng(finer), (9, 7, 5), -255, []
+    for size, outputs in itertools.pairwise(sizes):
+        weight = rng.integers(-90, 91, (outputs, 1, 1, size)) << finer  # the sums of the second carrier need float64
+        shift = rng.integers(0, 12, outputs) + finer
+        units.append(Unit("u", (Conv(weight, low, 255),), rng.integers(-99, 100, outputs) << finer, shift, 0, 255))
+        low = 0
+    assert units[0].dtype == (np.float64 if finer else np.float32)
+    for count in (0, 1, 300):
+        x = rng.integers(-255, 256, (count, 9)).astype(np.float32)
+        before = x.copy()
+        found = intnet.chain(units, x)
+        assert np.array_equal(found, intnet.run(units[1], intnet.run(units[0], x)))
+        assert np.array_equal(x, before)  # inputs stay as they were
+        for row, one in zip(found, x[:5], strict=False):
+            maps = naive_unit(units[1], naive_unit(units[0], one[None, None]).astype(np.float64))
+            assert np.array_equal(row, maps[0, 0])
 
 
 @pytest.mark.parametrize("exact", [1 << 24, 1 << 53])

@@ -10,7 +10,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codec.lattice import AROUND, CLIP, FLOOR, LEVELS, MARGIN, NEAR, OCTAVE, PHASES, UNIT, columns, logarithm, view
+from codec.lattice import (
+    AROUND,
+    CLIP,
+    FLOOR,
+    LEVELS,
+    MARGIN,
+    NEAR,
+    OCTAVE,
+    PHASES,
+    UNIT,
+    columns,
+    logarithm,
+    nearest,
+    view,
+)
 from codec.planes import reversible
 from codec.residual import Group, _framed
 from tools.synthetic import picture
@@ -59,6 +73,11 @@ def test_neighbours_are_known_pixels_the_nearest_first(phase):
     assert distances == sorted(distances)
     assert len(set(here.near)) == len(here.near) >= NEAR
     assert len(set(distances[:4])) == 1
+
+
+def test_the_nearest_are_as_many_as_asked_for_or_all_there_are():
+    assert nearest(5, lambda y, x: True) == ((0, 0), (-1, 0), (0, -1), (0, 1), (1, 0))
+    assert nearest(99, lambda y, x: y == 0 and x < 0, 3) == ((0, -1), (0, -2), (0, -3))
 
 
 @settings(max_examples=40)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 from decimal import Decimal, localcontext
 
@@ -12,10 +13,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codec import mixture as tables
+from codec import mixture as module
 from codec.entropy import TOTAL, Decoder, Encoder
 from codec.lattice import FLOOR, OCTAVE, View, logarithm
-from codec.mixture import COMPONENTS, LEAST, MEAN_UNIT, MOST, OUTPUTS, code_samples, mixture
+from codec.mixture import COMPONENTS, LEAST, MEAN_UNIT, MOST, OUTPUTS, code_samples, mixture, tables
 from codec.residual import FARTHEST, Group
 from tests.checks import replayed
 from training.residual import bits
@@ -122,6 +123,56 @@ def test_a_sample_takes_about_as_many_decisions_as_bits():
     assert sum(map(len, asked)) < 1.5 * cost(samples, mix, 0, 255) + 5000
 
 
+def table_by_the_book(mix: np.ndarray, low: int, high: int, without: tuple[int, ...]) -> list[int]:
+    """The table of one mixture (rows,), in Python integers but for the places in the table of the logistic."""
+    weights, means, slopes = mix[:3].astype(int).tolist(), mix[3:6], mix[6:9]
+    heights = [0]
+    for v in range(low, high):
+        cells = (np.float32(64 * v + 32) - means) * slopes + np.float32(6144)
+        places = np.clip(cells, 0, 12288).astype(int)
+        heights.append(sum(w * int(g) for w, g in zip(weights, module._CDF[places], strict=True)))
+    heights.append(sum(weights) << 22)
+    mass = [0 if low + i in without else b - a for i, (a, b) in enumerate(itertools.pairwise(heights))]
+    table = [(TOTAL - len(mass)) * each // max(1, sum(mass)) + 1 for each in mass]
+    table[table.index(max(table))] += TOTAL - sum(table)
+    return table
+
+
+@settings(max_examples=25)
+@given(seeds, st.integers(1, 9), st.booleans(), st.integers(0, 5))
+def test_tables_are_their_definition_in_python_integers(seed, depth, difference, count):
+    rng, (low, high) = np.random.default_rng(seed), Group(3, depth).range(difference and depth < 9)
+    mix = np.concatenate([hostile(rng, 3, low, high), mixture(*typical(rng, 2))], axis=1)
+    without = tuple(rng.integers(low - 3, high + 4, count).tolist())
+    found = tables(mix, low, high, without)
+    assert found.dtype == np.int32
+    assert found.shape == (5, high - low + 1)
+    for table, one in zip(found, mix.T, strict=True):
+        assert table.min() >= 1
+        assert table.tolist() == table_by_the_book(one, low, high, without)
+
+
+def test_tables_of_nothing_are_tables():
+    mix = hostile(np.random.default_rng(0), 4, 0, 7)
+    np.testing.assert_array_equal(tables(mix, 0, 7, range(8)), [[TOTAL - 7] + [1] * 7] * 4)
+    assert tables(mix[:, :0], 0, 7).shape == (0, 8)
+
+
+def test_tables_do_not_depend_on_how_many_are_made_at_a_time(monkeypatch):
+    mix = hostile(np.random.default_rng(1), 50, -255, 255)
+    expected = tables(mix, -255, 255, (0, 3))
+    monkeypatch.setattr(module, "_BLOCK", 511 * 7)
+    np.testing.assert_array_equal(tables(mix, -255, 255, (0, 3)), expected)
+
+
+def test_a_sample_costs_about_the_same_by_a_table():
+    rng = np.random.default_rng(2)
+    mix = mixture(*typical(rng, 3000))
+    samples = code_samples(mix, 0, 255, lambda ones, _: (rng.integers(0, TOTAL, len(ones)) < ones).astype(int))
+    freqs = tables(mix, 0, 255)[np.arange(3000), samples.astype(int)]
+    assert -np.log2(freqs / TOTAL).sum() == pytest.approx(cost(samples, mix, 0, 255), rel=0.01)
+
+
 @pytest.mark.parametrize("depth", [1, 8, 16])
 @pytest.mark.parametrize("spread", [FLOOR, LARGEST_SPREAD])
 @pytest.mark.parametrize("scale", [-FARTHEST, FARTHEST])
@@ -131,7 +182,7 @@ def test_a_surprise_has_a_price(depth, spread, scale):
     mix = mixture(np.float32([[0] * 6 + [scale] * 3]), seen(np.array([2 * high]), np.array([spread])))
     for sample in {0, 1 % high, high // 3, high // 2, high - 1, high}:
         price = cost(np.array([sample]), mix, 0, high)
-        assert price <= depth + tables.LEAK_BITS + 6 + (16 if sample > high // 2 else 0)
+        assert price <= depth + module.LEAK_BITS + 6 + (16 if sample > high // 2 else 0)
 
 
 @settings(max_examples=40)
@@ -149,7 +200,7 @@ def test_mixtures_are_finite_and_as_they_are_described(seed):
 
 
 def test_the_logistic_is_that_of_decimal_arithmetic():
-    table = tables._CDF
+    table = module._CDF
     places = (np.arange(len(table)) + 0.5 - len(table) // 2) / 512
     assert np.abs(table - 2**22 / (1 + np.exp(-places))).max() < 1 + 1e-6
     with localcontext() as context:
@@ -163,23 +214,28 @@ def test_the_logistic_is_that_of_decimal_arithmetic():
 
 
 def test_powers_and_scales_are_roots_in_python_integers():
-    powers = [int(power) for power in tables._POWERS]
+    powers = [int(power) for power in module._POWERS]
     assert powers[-1] == 0
     for j, power in enumerate(powers[:-1]):
         assert power**32 <= 1 << (384 - j) < (power + 1) ** 32
-    for j, scale in zip(range(LEAST, MOST + 1), tables._SCALES, strict=True):
+    for j, scale in zip(range(LEAST, MOST + 1), module._SCALES, strict=True):
         assert float(scale) == pytest.approx(2.0 ** (j / OCTAVE), rel=2.0**-15)
-    np.testing.assert_allclose(tables._SLOPES * tables._SCALES, 512 / MEAN_UNIT, rtol=2.0**-8)
+    np.testing.assert_allclose(module._SLOPES * module._SCALES, 512 / MEAN_UNIT, rtol=2.0**-8)
+
+
+def test_the_self_test_does_not_change():
+    # Models in the field carry digests that it is a part of.
+    assert module.self_test().hex() == "2ac6360eabb465f7"
 
 
 def test_decisions_begin_at_the_quantiles():
     for node, quantile in ((1, 1 / 2), (2, 1 / 4), (3, 3 / 4), (4, 1 / 8), (127, 127 / 128)):
-        assert tables._LADDER[node] == pytest.approx(math.log(quantile / (1 - quantile)), abs=2 / 512)
+        assert module._LADDER[node] == pytest.approx(math.log(quantile / (1 - quantile)), abs=2 / 512)
 
 
 def test_tables_do_not_change():
     # Old streams need these very numbers.
     found = hashlib.blake2b(digest_size=8)
-    for table in (tables._POWERS, tables._CDF, tables._LADDER, tables._SCALES, tables._SLOPES):
+    for table in (module._POWERS, module._CDF, module._LADDER, module._SCALES, module._SLOPES):
         found.update(table.astype("<f4").tobytes())
     assert found.hexdigest() == "8158113ddc1e438e"

@@ -138,6 +138,21 @@ def test_unequal_durations_become_one_rate_with_a_notice(tmp_path, extension):
     assert clip.notices == ("the frames last 40 to 200 ms; all are kept, at 12.5 frames/s",)
 
 
+def test_times_that_make_no_sense_leave_the_rate_that_is_told(tmp_path):
+    path = tmp_path / "clip.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=12)
+        stream.width = stream.height = 16
+        stream.pix_fmt = "gray"
+        for number, frame in enumerate(moving(6, 16, 16, 1)):
+            for packet in stream.encode(av.VideoFrame.from_ndarray(frame, "gray")):
+                packet.pts = packet.dts = number // 3
+                container.mux(packet)
+    clip = open_movie(path)
+    assert (clip.rate, clip.frames, len(list(clip))) == (12, 6, 6)
+    assert clip.notices == ("several frames have the same time; all are kept, at 12 frames/s",)
+
+
 def test_times_that_are_rounded_are_no_reason_for_a_notice(tmp_path):
     clip = open_movie(made(tmp_path / "clip.mkv", moving(6, 16, 16), times=[0, 33, 67, 100, 133, 167]))
     assert clip.notices == ()

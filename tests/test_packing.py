@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
+import weakref
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -48,7 +49,7 @@ def same(found: Archive, expected: list[Item]) -> None:
 
 
 def test_pictures_that_are_alike_share_a_block_and_come_back_by_a_style():
-    data = pack_archive(MIXED, COLOUR, encode_file=partial(encode, quality=0, max_error=0, model=GENERAL))
+    data = pack_archive(MIXED, COLOUR, alone=GENERAL)
     opened = Archive(data, model=COLOUR)
     shared = [number for number, entry in enumerate(opened.entries()) if not entry.alone]
     assert [MIXED[number].name for number in range(len(MIXED)) if number not in shared] == [
@@ -113,7 +114,7 @@ def test_a_digit_costs_its_bits_and_no_header():
 
 def test_a_model_for_grey_leaves_colour_to_the_general_one():
     items = [Item("g", picture(9, 8, 1)), Item("c", picture(9, 8, 3))]
-    data = pack_archive(items, GREY, embed=STYLE, encode_file=partial(encode, quality=0, max_error=0, model=GENERAL))
+    data = pack_archive(items, GREY, embed=STYLE, alone=GENERAL)
     entries = list(Archive(data).entries())
     assert [entry.alone for entry in entries] == [False, True]
     check_same_picture(Archive(data).image(0), items[0].image)
@@ -122,7 +123,7 @@ def test_a_model_for_grey_leaves_colour_to_the_general_one():
 def test_pictures_of_another_codec_stand_on_their_own():
     photo = conformance_model()
     items = [Item("a", picture(20, 30)), Item("b", picture(20, 30))]
-    data = pack_archive(items, photo, apart=True, encode_file=partial(encode, quality=50, model=photo))
+    data = pack_archive(items, photo, quality=50)
     opened = Archive(data, model=photo)
     assert [entry.alone for entry in opened.entries()] == [True, True]
     assert np.abs(opened[0].astype(int) - items[0].image.colour).mean() < 40
@@ -162,8 +163,28 @@ def test_nothing_and_too_much_are_refused(monkeypatch):
     with pytest.raises(UnsupportedInput, match=r"'\.\./a' is no name"):
         pack_archive([Item("../a", picture(2, 2))], GENERAL)
     monkeypatch.setattr(packing, "DEFAULT", packing.DEFAULT.__class__(max_chunks=4))
-    with pytest.raises(UnsupportedInput, match="11 blocks, and there is room for 2"):
+    with pytest.raises(UnsupportedInput, match="more than 2 blocks"):
         pack_archive(MIXED, GENERAL)
+
+
+def test_pictures_are_let_go_as_soon_as_their_block_is_coded():
+    alive = list[weakref.ref]()
+    most = 0
+
+    class Made(Sequence):
+        def __len__(self):
+            return 400
+
+        def __getitem__(self, number):
+            nonlocal most
+            if number >= len(self):
+                raise IndexError
+            alive.append(weakref.ref(x := np.full((16, 32), number % 251, np.uint8)))
+            most = max(most, sum(ref() is not None for ref in alive))
+            return Item("", Image.of(x))
+
+    data = pack_archive(Made(), GREY, dimensions=3, threads=1)
+    assert most <= 3 * Archive(data).catalogue.layout[0].count < 200
 
 
 def test_the_header_names_the_largest_picture():

@@ -21,7 +21,7 @@ from training.config import parse_recipe
 from training.errors import RecipeError, TrainingError
 
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONWARNINGS": "error"}
-NOISE = 2e-4  # relative, of a loss
+NOISE = {"rtol": 5e-5, "atol": 2e-5}  # of a loss, which is recorded to 5 places
 LOOSE = {"psnr": 0.02, "gain": 0.002}  # decibels
 
 
@@ -76,7 +76,7 @@ def test_two_processes_have_the_loss_curve_of_one(one, two, name):
     found, expected = ([line["loss"] for line in lines(folder, name) if "loss" in line] for folder in (two, one))
     assert len(expected) == 10
     assert len(set(expected)) == 10
-    np.testing.assert_allclose(found, expected, rtol=NOISE)
+    np.testing.assert_allclose(found, expected, **NOISE)
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -91,9 +91,9 @@ def test_standardising_together_is_standardising_the_whole_batch(two):
 
 def test_all_processes_keep_the_same_weights(two):
     first, second = ((two / f"digests{rank}").read_text().splitlines() for rank in (0, 1))
-    assert len(first) == 10 * len(RECIPES) + 10 + 2
-    assert len(set(first)) > 10 * len(RECIPES)
-    assert first == second
+    assert len(second) == 10 * len(RECIPES) + 10 + 2
+    assert len(set(second)) == 10 * len(RECIPES)  # the run that was stopped and resumed is the first one again
+    assert first[: len(second)] == second
 
 
 def test_a_stop_in_one_process_stops_all_and_the_resumed_run_is_the_same_bit_for_bit(two):

@@ -27,7 +27,7 @@ def tensors(name: str) -> dict[str, np.ndarray]:
 
 
 def test_it_shares_nothing_with_the_codec():
-    for name in ("reference_lossless", "reference_graphics"):
+    for name in ("reference_lossless", "reference_alike", "reference_mixture", "reference_graphics"):
         assert not {each for each in imports(ROOT / "tools" / f"{name}.py") if each.startswith(("codec", "training"))}
 
 

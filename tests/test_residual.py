@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from codec import intnet, residual
 from codec.errors import CorruptStream, ModelError
+from codec.lattice import PHASES
 from codec.mixture import OUTPUTS
-from codec.model import Model
+from codec.model import Model, unpack_model
 from codec.planes import reversible
-from codec.residual import ACTIVATION, FARTHEST, HIGHEST, PLANES, Group, build, decode_planes, encode_planes
-from tests.checks import conformance_model, lossless_model
+from codec.residual import ACTIVATION, FARTHEST, HIGHEST, PLANES, Group, build, decode_planes, encode_planes, outputs
+from tests.checks import conformance_model, lossless_model, style_model
 from tests.pictures import KINDS, samples
 from training import engine
 
@@ -105,6 +106,13 @@ def test_bytes_do_not_depend_on_how_many_pixels_a_network_takes_at_a_time(built,
         assert encode_planes(built, RGB, planes) == expected
 
 
+def test_outputs_are_those_of_the_units_one_after_the_other(built, monkeypatch):
+    monkeypatch.setattr(residual, "BLOCK", 7)
+    net = built.nets[1][2]
+    z = intnet.pattern((25, net[0].convs[0].weight.shape[3]), -192, 192).astype(np.float32)
+    np.testing.assert_array_equal(outputs(net, z), intnet.chain(net, z))
+
+
 def test_strips_come_back_too(built, monkeypatch):
     monkeypatch.setattr(residual, "STRIP", 50)
     planes = photo_planes(30, 21)
@@ -144,7 +152,8 @@ def test_the_self_test_is_that_of_both_engines_and_of_the_card(model, built):
 
 def test_layers_feed_each_other_within_their_bounds(built):
     assert len(built.nets) == PLANES
-    for net in (built.net(plane, phase, 0) for plane in range(PLANES) for phase in range(3)):
+    assert all(len(plane) == len(PHASES) for plane in built.nets)
+    for net in (net for plane in built.nets for net in plane):
         assert [(unit.lo, unit.hi) for unit in net[:-1]] == [(0, HIGHEST)] * (len(net) - 1)
         assert (net[-1].lo, net[-1].hi, len(net[-1].bias)) == (-FARTHEST, FARTHEST, OUTPUTS)
         assert all(unit.dtype == np.float32 for unit in net)
@@ -152,8 +161,9 @@ def test_layers_feed_each_other_within_their_bounds(built):
 
 
 def test_other_models_are_refused(model):
-    with pytest.raises(ModelError, match=r"not lossless: its structure is .*, expected 'interlaced"):
-        residual.residual(conformance_model())
+    for other in (conformance_model(), unpack_model(style_model())):
+        with pytest.raises(ModelError, match=r"not lossless: its structure is .*, expected 'interlaced"):
+            residual.residual(other)
     wrong = replace(model, card={**model.card, "self_test": "0" * 16}, id=b"selftest")
     with pytest.raises(ModelError, match="self-test gives"):
         residual.residual(wrong)

@@ -52,7 +52,7 @@ def test_integers_say_what_the_floats_say_to_within_their_rounding(width, layers
         for phase in range(len(PHASES)):
             z = intnet.pattern((200, lattice.columns(plane, phase)), -CLIP // 3, CLIP // 3).astype(np.float32)
             y = z
-            for unit in built.net(plane, phase, 0):
+            for unit in built.nets[plane][phase]:
                 assert unit.dtype == np.float32
                 assert unit.bound > 1 << 22 or unit.shift.max() == 16  # weights are as fine as they can be
                 y = intnet.run(unit, y)
@@ -71,7 +71,7 @@ def test_a_hidden_output_at_its_limit_is_the_same_in_both():
                 parameter.fill_(1000.0)
     built = residual.build(residual_tensors(state(networks)))
     z = np.zeros((1, lattice.columns(0, 0)), np.float32)
-    assert np.abs(intnet.run(built.net(0, 0, 0)[0], z) - 31.9 * residual.ACTIVATION).max() < 6  # it clips at 31.98
+    assert np.abs(intnet.run(built.nets[0][0][0], z) - 31.9 * residual.ACTIVATION).max() < 6  # it clips at 31.98
 
 
 def test_large_weights_are_exported_as_exact_as_small_ones():
@@ -91,7 +91,7 @@ def test_a_head_of_zeros_says_its_bias():
         networks.nets["00"][-1].bias.copy_(torch.arange(9.0))
     built = residual.build(residual_tensors(state(networks)))
     y = np.zeros((1, lattice.columns(0, 0)), np.float32)
-    for unit in built.net(0, 0, 0):
+    for unit in built.nets[0][0]:
         y = intnet.run(unit, y)
     np.testing.assert_array_equal(y[0], np.rint(np.arange(9.0) * GAINS))
 

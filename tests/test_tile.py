@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codec import residual, tile
-from codec.errors import CorruptStream, Desync
+from codec import alike, residual, tile
+from codec.errors import CorruptStream, Desync, ModelError
+from codec.model import unpack_model
 from codec.tile import Mode, Plan, decode_tile, encode_tile, largest_error
-from tests.checks import check_only_codec_errors, lossless_model
+from tests.checks import check_only_codec_errors, conformance_model, lossless_model, style_model
 from tests.pictures import KINDS, samples
 
 
@@ -85,6 +86,26 @@ def test_the_shortest_coding_is_taken(built, effort, monkeypatch):
         lengths[mode] = len(payload)
     assert lengths[Mode.STORED] == x.nbytes + 5
     assert lengths[Mode.RESIDUAL] < 0.8 * x.nbytes
+
+
+def test_a_model_has_the_networks_of_its_structure():
+    assert isinstance(tile.networks(lossless_model()), residual.Residual)
+    assert isinstance(tile.networks(unpack_model(style_model())), alike.Alike)
+    with pytest.raises(ModelError, match="structure"):
+        tile.networks(conformance_model())
+
+
+@pytest.mark.parametrize("error", [0, 2])
+@pytest.mark.parametrize("size", [(9, 17), (3, 9, 10)])
+def test_tiles_of_pictures_that_are_alike_come_back_and_so_do_their_previews(size, error):
+    styled, chosen = tile.networks(unpack_model(style_model(3))), plan(alpha=True, error=error)
+    x = np.resize(samples("noise", (60, 60, 1)), (*size, 1)) // 128 * np.uint8(99)
+    x = np.repeat(x, 4, axis=-1)  # grey, of two levels
+    payload = coded(styled, chosen, x)
+    assert payload[0] == Mode.RESIDUAL
+    whole, preview = (decode_tile(styled, chosen, payload, size, skip) for skip in (0, 3))
+    assert np.abs(whole.astype(int) - x).max() <= error
+    np.testing.assert_array_equal(preview, whole[..., ::8, ::8, :])
 
 
 @pytest.mark.parametrize("depth", range(1, 17))
@@ -163,9 +184,9 @@ def test_samples_beyond_the_bit_depth_are_refused(built):
 
 @settings(max_examples=60)
 @given(st.sampled_from(Mode), st.binary(max_size=80), st.integers(1, 16), st.booleans(), st.sampled_from([0, 1]),
-       st.sampled_from([0, 3]))  # fmt: skip
-def test_any_bytes_give_a_tile_or_an_error_of_the_codec(mode, data, depth, alpha, error, skip):
-    built = networks()
+       st.sampled_from([0, 3]), st.booleans())  # fmt: skip
+def test_any_bytes_give_a_tile_or_an_error_of_the_codec(mode, data, depth, alpha, error, skip, general):
+    built = networks() if general else tile.networks(unpack_model(style_model(3)))
     chosen = plan(3, alpha, depth, min(error, largest_error(depth)))
     payload = bytes([mode]) + data.ljust(4, b"\0")
 

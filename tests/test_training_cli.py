@@ -160,6 +160,9 @@ def test_mistakes_are_named(here):
     assert isinstance(error, RecipeError)
     assert "tiny.toml: prior: unknown key 'widht'" in str(error)
     assert run("--minutes", "0").exit_code == 2
+    (here / "tiny.toml").write_text(RECIPE)
+    assert "prior: 2 processes cannot share a batch of 1 evenly" in str(run("--processes", "2").exception)
+    assert not (here / "runs").exists()
     assert run("--warm-start", "nothing.npz").exit_code == 2
 
 

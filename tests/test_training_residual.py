@@ -88,7 +88,7 @@ def test_levels_are_learnt_in_their_shares_where_pictures_are_large(tmp_path):
 def test_coarse_batches_are_those_of_near_lossless_coding(photos, monkeypatch):
     task = task_of(photos, RECIPE.replace("width = 8", "width = 8\ncoarse = 1.0\ncoarsest = 3"))
     batches = []
-    monkeypatch.setattr(task, "terms", lambda batch, level: batches.append(batch) or torch.zeros(9))
+    monkeypatch.setattr(task, "terms", lambda batch, level, depth: batches.append(batch) or torch.zeros(9))
     for seed in range(20):
         task.loss(np.random.default_rng(seed), 0.0)
     highest = max(int(batch.max()) for batch in batches)

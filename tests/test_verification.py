@@ -9,7 +9,7 @@ import pytest
 
 from codec.errors import Desync
 from codec.picture import Image
-from codec.verification import largest_difference, verification
+from codec.verification import Comparison, largest_difference, verification
 from tests.pictures import samples
 
 RGBA = Image.of(samples("photo", (9, 8, 4)))
@@ -50,3 +50,20 @@ def test_the_largest_difference_is_found_wherever_it_is():
         y = x.copy()
         y[at] = 65535
         assert largest_difference(x, y) == largest_difference(y, x) == 65535
+
+
+def test_clips_are_compared_frame_by_frame():
+    frames = np.random.default_rng(0).integers(0, 250, (3, 6, 7), np.uint8)
+    lossy, exact = Comparison(exact=False), Comparison(exact=True)
+    for frame, error in zip(frames, (0, 1, 2), strict=True):
+        lossy.add(frame, frame + np.uint8(error))
+        exact.add(frame, frame.copy())
+    assert exact.result() == ({"max_error": 0}, "exact")
+    assert lossy.result()[0]["psnr"] == pytest.approx(10 * np.log10(255**2 / (5 / 3)))
+    with pytest.raises(Desync, match="frame 3"):
+        exact.add(frames[0], frames[1])
+    with pytest.raises(Desync, match="frame 3"):
+        lossy.add(frames[0], frames[0, :3])
+    same = Comparison(exact=False)
+    same.add(frames[0], frames[0])
+    assert same.result()[0] == {"psnr": None}

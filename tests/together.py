@@ -34,7 +34,8 @@ RECIPES = {
     "prior": PRIOR + "quantizer = {revive_below = 0.5, revive_every = 2}",
     "annealed": PRIOR + "quantizer = {method = 'annealed'}",
     "moving-average": PRIOR + "quantizer = {method = 'moving-average'}",
-    "standardised": PRIOR + "hyper_norm = true",
+    # Standardising four vectors, and Adam where a gradient is nothing but noise, would make much of the least noise.
+    "standardised": PRIOR.replace("warmup = 2", "warmup = 2, learning_rate = 1e-5") + "hyper_norm = true",
     "synthesis": f"{HEAD}[synthesis]\nwidth = 8\nblocks = 1\n{SCHEDULE}",
     "residual": f"{HEAD}[residual]\nwidth = 6\ncoarse = 0.5\n{SCHEDULE}",
 }
@@ -84,7 +85,7 @@ def standardised(count: int) -> float:
     (z * weight[own]).sin().mean().backward()
     pairs = [(z, y[own]), (part.grad / count, x.grad[own])]
     pairs += [(a, b) for a, b in zip(shared.state_dict().values(), whole.state_dict().values(), strict=True)]
-    return max(float((a - b).abs().max()) for a, b in pairs)
+    return max(float((a - b).detach().abs().max()) for a, b in pairs)
 
 
 def outcome(train, *arguments, **options) -> str:

@@ -18,6 +18,7 @@ COMMANDS = {  # name: the module that has the command under that name, imported 
     "quantizers": "tools.commands.quantizers",
     "bits": "tools.commands.bits",
     "motion": "tools.commands.motion",
+    "video": "tools.commands.video",
 }
 
 

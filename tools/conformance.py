@@ -17,15 +17,17 @@ from pathlib import Path
 from typing import Any
 
 from codec import image, lossless
+from codec.container import Kind, is_kind
 from codec.digest import sample_bytes
 from codec.errors import CodecError
 from codec.files import atomic_write
 from codec.model import Model, unpack_model
 from codec.picture import Image
-from tools.lossless_streams import drawing, invalid_lossless, valid_alike, valid_lossless
+from tools.lossless_streams import drawing, invalid_alike, invalid_lossless, valid_alike, valid_lossless
 from tools.streams import Bad, invalid, valid
 from tools.synthetic import picture
 from tools.uneven_lossless import uneven_alike, uneven_lossless
+from tools.video_streams import decode_stacked, invalid_video, valid_video
 
 __all__ = ["ALIKE", "FOLDER", "LOSSLESS", "PHOTO", "decode", "fingerprint", "load", "main", "pack", "sizes"]
 
@@ -35,8 +37,9 @@ MANIFEST, SIZES = "MANIFEST.toml", "sizes.toml"
 SIZED = {"photo-like": (96, 128, 3, 21, 3.0), "grainy": (96, 128, 3, 22, 12.0), "grey": (96, 128, 1, 23, 2.0)}
 STREAMS: tuple[tuple[str, Callable[[], dict[str, Make]], Callable[[Model], dict[str, Bad]]], ...] = (
     (PHOTO, valid, invalid),
+    (PHOTO, valid_video, invalid_video),
     (LOSSLESS, valid_lossless, invalid_lossless),
-    (ALIKE, valid_alike, lambda model: {}),
+    (ALIKE, valid_alike, invalid_alike),
 )
 QUALITIES = (10, 50, 90)
 ERRORS = (0, 1)
@@ -47,8 +50,13 @@ Manifest = dict[str, list[Entry]]
 
 
 def decode(entry: Entry, data: bytes, models: dict[str, Model]) -> Image:
-    """Decode a stream of the pack with the model, and as the kind of file, that its entry names."""
+    """Decode a stream of the pack with the model, and as the kind of file, that its entry names.
+
+    The frames of a video are given one below the other.
+    """
     name = entry.get("model", PHOTO)
+    if is_kind(data, Kind.VIDEO):
+        return Image(decode_stacked(data, models[name]))
     if name != PHOTO:
         return lossless.decode(data, model=models[name])
     return image.decode(data, model=models[name])

@@ -32,7 +32,7 @@ from codec.tile import Mode, Networks, Plan, networks
 from tools.streams import EXIF, ICC, Bad, any_file
 from tools.synthetic import picture
 
-__all__ = ["drawing", "invalid_lossless", "valid_alike", "valid_lossless"]
+__all__ = ["drawing", "invalid_alike", "invalid_lossless", "valid_alike", "valid_lossless"]
 
 Make = Callable[[Model], bytes]
 Samples = NDArray[Any]
@@ -131,7 +131,7 @@ def valid_alike() -> dict[str, Make]:
     made["grey-9-bits"] = partial(_file, image(7, 9, 1, 9), [R])
     made["flat"] = partial(_file, Image(np.full((9, 12, 3), (10, 200, 90), np.uint8)), [R])
     made["lonely"] = partial(_file, lonely(17, 20, 8), [R])
-    made["tiles"] = partial(_file, image(20, 70, 1), [R, S], side=6)
+    made["tiles"] = partial(_file, image(6, 70, 1), [R, S], side=6)
     for name, depth, alpha in (("rgb", 8, False), ("rgba-4-bits", 4, True), ("rgb-11-bits", 11, False)):
         made[f"forced-{name}"] = partial(_forced, Plan(3, alpha, depth, 0, 9), (11, 9), 300)
     return {f"lossless-alike-{name}": make for name, make in made.items()}
@@ -264,11 +264,7 @@ def invalid_lossless(model: Model) -> dict[str, Bad]:
     def add(
         name: str, error: type[CodecError], what: str, parts: dict[str, Any], of: str | None = None, **fields: Any
     ) -> None:
-        """`of`: chunks by their letters, P and T of `parts` unless they are given."""
-        header, chunks = parts["header"], {letter: fields.pop(letter, parts.get(letter)) for letter in "PCTA"}
-        letters = of if of is not None else "".join(letter for letter in "PCTA" if chunks[letter] is not None)
-        data = any_file(header, [Chunk(letter, chunks[letter]) for letter in letters], **fields)
-        bad[f"lossless-{name}"] = Bad(data, error, what)
+        bad[f"lossless-{name}"] = Bad(_altered(parts, of, **fields), error, what)
 
     add("channels-2", UnsupportedVersion, "two channels of colour", plain, channels=2)
     add("channels-4", UnsupportedVersion, "four channels of colour", plain, channels=4)
@@ -321,6 +317,28 @@ def invalid_lossless(model: Model) -> dict[str, Bad]:
     graphics = graphics[:1] + bytes(4) + graphics[5:]
     add("graphics-digest", Desync, "other integers than the tile's digest", drawn, T=graphics)
     return bad
+
+
+def invalid_alike(model: Model) -> dict[str, Bad]:
+    """Streams of a model for pictures that are alike, by name."""
+    parts = _parts(_file(image(12, 15, 3), [R], model))
+    head, data = parts["T"][:5], parts["T"][5:]
+    made = {
+        "model": (ModelMismatch, "another model", _altered(parts, model_id=bytes(8))),
+        "none": (Desync, "a message of no bytes", _altered(parts, T=head)),
+        "noise": (Desync, "symbols of noise", _altered(parts, T=head + bytes(range(1, 200)))),
+        "ones": (CorruptStream, "beyond the range coder's interval", _altered(parts, T=head + b"\xff" * 16)),
+        "digest": (Desync, "other integers than the tile's digest", _altered(parts, T=head[:1] + bytes(4) + data)),
+        "width": (Desync, "another width", _altered(parts, width=b"\x10")),
+    }
+    return {f"lossless-alike-{name}": Bad(file, error, what) for name, (error, what, file) in made.items()}
+
+
+def _altered(parts: dict[str, Any], of: str | None = None, **fields: Any) -> bytes:
+    """The file of header and chunks. `of`: chunks by their letters, those of `parts` unless they are given."""
+    header, chunks = parts["header"], {letter: fields.pop(letter, parts.get(letter)) for letter in "PCTA"}
+    letters = of if of is not None else "".join(letter for letter in "PCTA" if chunks[letter] is not None)
+    return any_file(header, [Chunk(letter, chunks[letter]) for letter in letters], **fields)
 
 
 def _parts(data: bytes) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tools.transitions import FAR, Hyper, Prediction, windows
+from tools.transitions import CELL, FAR, Hyper, Prediction, windows
 
 __all__ = ["draw_filters", "draw_frames"]
 
@@ -42,7 +42,7 @@ def draw_filters(prediction: Prediction, clip: NDArray[np.uint8]) -> bytes:
     pair, truth = pairs[-1:], x[-1, 0] / 255
     with torch.no_grad():
         weights, foretold = network.filters(pair)[0], network(pair)[0, 0]
-        ink = torch.nn.functional.adaptive_avg_pool2d(pair[:, 1:], tuple(weights.shape[1:]))[0, 0]
+        ink = torch.nn.functional.avg_pool2d(pair[:, 1:], CELL)[0, 0]
     cells = np.argsort(-ink.numpy().ravel())[:: max(1, int((ink > 0).sum()) // SHOWN)][:SHOWN]
     panels: list[tuple[str, Any, Any]] = [
         ("frame t - 1", pair[0, 0], 1), ("frame t", pair[0, 1], 1), ("foretold", foretold, 1), ("true", truth, 1)
@@ -53,7 +53,7 @@ def draw_filters(prediction: Prediction, clip: NDArray[np.uint8]) -> bytes:
         panels.append((f"filter at ({y}, {column})", taps, float(taps.max())))
     figure, axes = plt.subplots(1, len(panels), figsize=(1.5 * len(panels), 1.8))
     for axis, (name, picture, most) in zip(axes, panels, strict=True):
-        axis.imshow(picture, cmap="gray" if most == 1 else "magma", vmin=0, vmax=most)
+        axis.imshow(np.asarray(picture.numpy()), cmap="gray" if most == 1 else "magma", vmin=0, vmax=most)
         axis.set_title(name, fontsize=7)
         axis.set_axis_off()
     return _saved(figure)

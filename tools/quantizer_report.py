@@ -1,4 +1,4 @@
-"""What a study of quantisers found, as a table and as PNG: curves of convergence, and paired differences."""
+"""What a study of quantisers found, as a table and as PNG: convergence, paired differences, and rates."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from tools.plot import GRID, INK, MUTED
 from tools.quantizer_study import BASELINE, METHODS, Paired, Row, against
 
-__all__ = ["draw_curves", "draw_differences", "table"]
+__all__ = ["draw_curves", "draw_differences", "draw_rates", "table"]
 
 COLOURS = dict(zip(METHODS, ("#6b6a66", "#1f1f1d", "#0b62a8", "#4d7c0f", "#7b3294", "#b7791f", "#c2410c"), strict=True))
 MEASURES = {"hard": "distortion", "file": "bits of the file"}
@@ -112,6 +112,21 @@ def draw_differences(rows: Sequence[Row]) -> bytes:
         axes.set_xlabel(f"per cent against {BASELINE}", color=INK, fontsize=9)
 
     return _figure(rows, panel, "paired differences over seeds, 95 % intervals; left is better", 3.0)
+
+
+def draw_rates(rows: Sequence[Row]) -> bytes:
+    """Distortion over the bits that a file pays, a dot for each seed."""
+
+    def panel(axes: Any, data: str) -> None:
+        for method in methods(rows, data):
+            of = picked(rows, data, method)
+            bits, errors = ([row[key] for row in of] for key in ("file", "hard"))
+            axes.plot(bits, errors, "o", color=COLOURS[method], markersize=4, alpha=0.8, label=method)
+        axes.axvline(max(row["budget"] for row in rows), color=MUTED, linewidth=0.8, linestyle="--")
+        axes.set(yscale="log")
+        axes.set_xlabel("bits per picture, of the file; dashed: the budget", color=INK, fontsize=9)
+
+    return _figure(rows, panel, "held-out mean squared error, a dot for each seed; left and down is better", 3.0)
 
 
 def _figure(rows: Sequence[Row], panel: Callable[[Any, str], None], title: str, height: float) -> bytes:

@@ -42,23 +42,21 @@ COOLDOWN = 0.5  # of all trainings, so that curves have flattened at the end
 SNAPSHOTS, LOOKED_AT = 24, 2000  # of a curve; held-out pictures that it is about
 LEARNED = 10_000  # training pictures that the tables are learned on, at most
 TUNING_SEED = 1000  # of no run of the study
-RATES = (0.001, 0.003, 0.01)
 T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)  # 97.5 % of Student's t, 1 .. 9 degrees
 
-KNOBS: dict[str, tuple[dict[str, Any], ...]] = {  # three values of one knob for each; the first is the usual one
-    "ste": ({"commitment": 0.25}, {"commitment": 0.1}, {"commitment": 1.0}),
-    "ema": ({"decay": 0.99}, {"decay": 0.9}, {"decay": 0.95}),
-    "rotation-trick": ({"commitment": 0.25}, {"commitment": 0.1}, {"commitment": 1.0}),
-    "simvq": ({"rotate": True}, {"rotate": False}, {"rotate": True, "commitment": 1.0}),
-    "fsq": ({"levels": None}, {"levels": 3}, {"levels": 1}),
-    "hopfield": ({"beta": 4.0}, {"beta": 1.0}, {"beta": 16.0}),
-    "annealed": (
-        {"beta_first": 0.25, "beta_last": 256.0},
-        {"beta_first": 1.0, "beta_last": 256.0},
-        {"beta_first": 1.0, "beta_last": 1024.0},
-    ),
+START: dict[str, Any] = {"rate": 0.003, "commitment": 0.25}
+COMMITMENT = ("commitment", (0.25, 0.1, 0.03, 0.01, 0.003))
+RATE = ("rate", (0.001, 0.003, 0.01, 0.03))
+LADDERS: dict[str, tuple[tuple[str, tuple[Any, ...]], ...]] = {  # what a method has to turn, in the order of turning
+    "ste": (COMMITMENT, RATE),
+    "ema": (COMMITMENT, ("decay", (0.8, 0.9, 0.95, 0.99)), RATE),
+    "rotation-trick": (COMMITMENT, RATE),
+    "simvq": (COMMITMENT, ("rotate", (False, True)), RATE),
+    "fsq": (("levels", (None, 3, 1)), RATE),
+    "hopfield": (COMMITMENT, ("beta", (1.0, 4.0, 16.0)), RATE),
+    "annealed": (COMMITMENT, ("beta_first", (0.25, 1.0, 4.0)), ("beta_last", (64.0, 256.0, 1024.0)), RATE),
 }
-CHOSEN: dict[str, dict[str, Any]] = {method: KNOBS[method][0] | {"rate": 0.003} for method in METHODS}
+CHOSEN: dict[str, dict[str, Any]] = {method: START for method in METHODS}
 
 Row = dict[str, Any]
 
@@ -150,11 +148,7 @@ def measured(training: Training) -> Row:
 
 
 def tuned(tries: Runs, data: str, images: ImageSet, method: str, size: Row, stop: Callable[[], bool]) -> Settings:
-    """The best rate and knob of a method, by the distortion on `images`: as many tries for each method.
-
-    First the values of its knob at the middle rate, then the other rates with the best of them.
-    """
-    base = replace(chosen(method, **size), seed=TUNING_SEED, rate=RATES[1])
+    """The settings with the least distortion on `images`: each knob in its turn is moved for as long as that helps."""
 
     def error(settings: Settings) -> float:
         row = tries.run(data, images, settings, stop=stop)
@@ -162,8 +156,14 @@ def tuned(tries: Runs, data: str, images: ImageSet, method: str, size: Row, stop
             raise MeasureError(f"stopped; the same command goes on from what is in {tries.path}")
         return float(row["hard"])
 
-    best = min((replace(base, **each) for each in KNOBS[method]), key=error)
-    return min((replace(best, rate=rate) for rate in (RATES[1], RATES[0], RATES[2])), key=error)
+    best = Settings(method, **size, **START, cooldown=COOLDOWN, seed=TUNING_SEED)
+    for knob, ladder in LADDERS[method]:
+        here = None
+        while here != best:
+            here, place = best, ladder.index(getattr(best, knob))
+            around = ladder[max(0, place - 1) : place + 2]
+            best = min((best, *(replace(best, **{knob: value}) for value in around)), key=error)
+    return best
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,16 +11,17 @@ import hashlib
 import math
 import struct
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from tools.reference_decoder import rounded
+from tools.reference_alike import Fronts
 from tools.reference_graphics import graphics
-from tools.reference_model import Array, Message, read_file, read_model, root
+from tools.reference_mixture import Layer, Mixture, clip, decision, log, network, plain, stepped, within
+from tools.reference_model import Array, Message, read_file, read_model
 
 __all__ = ["decode"]
 

@@ -173,5 +173,5 @@ def depth_of(batch: NDArray[Any]) -> int:
 
 def whole(means: list[float]) -> float:
     """Bits of a subpixel, from those of the levels, finest first; the coarsest one stands for all that follow."""
-    total = math.fsum(mean * 0.75 / 4**level for level, mean in enumerate(means))
-    return total + means[-1] / 4 ** len(means)
+    total = sum(0.75 * mean * 0.25**level for level, mean in enumerate(means))
+    return total + means[-1] * 0.25 ** len(means)

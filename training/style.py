@@ -130,7 +130,7 @@ def _bits(model: Style, outputs: Tensor, x: Tensor, plane: int, depth: int) -> T
 
 def _mixture_bits(outputs: Tensor, x: Tensor, plane: int, depth: int, anchors: Tensor) -> Tensor:
     """-log2 p of samples that are no anchors: see training.residual.bits."""
-    seen = alike.seen_by(1, plane, depth)
+    seen = alike.seen_by(plane, depth)
     base, spread = float(seen.base[0]) / QUARTERS, float(seen.spread[0]) / 64
     logits, means, scales = outputs.view(-1, 3, COMPONENTS).unbind(1)
     weight, mean = torch.softmax(logits, 1), base + spread * means

@@ -30,7 +30,7 @@ def _counts(context: click.Context, parameter: click.Parameter, value: str) -> t
 @click.option("--model", type=FILE, metavar="FILE.egmm", help="A lossless model, instead of training one.")
 @click.option("--general", default="lossless", show_default=True, help="Name or path of the model that costs nothing.")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), default=3.0, show_default=True, help="Of training.")
-@click.option("--width", type=click.IntRange(1, 256), default=16, show_default=True, help="Of the networks' layers.")
+@click.option("--width", type=click.IntRange(1, 256), default=32, show_default=True, help="Of the networks' layers.")
 @click.option("--first", type=click.IntRange(min=1), default=32, show_default=True, help="Pictures of the first part.")
 @click.option("--sample", type=click.IntRange(min=1), default=200, show_default=True, help="Coded at each precision.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)

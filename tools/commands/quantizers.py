@@ -52,8 +52,8 @@ def quantizers(
     number of codes, steps, batches and starts. Each seed does all methods on all sets before the next one begins, so a
     study that is stopped is balanced; the same command goes on from there.
 
-    Written to DIR: runs.jsonl, a line for each finished run; results.json; curves.png and differences.png. A table
-    goes to standard output.
+    Written to DIR: runs.jsonl, a line for each finished run; results.json; curves.png, differences.png and
+    rates.png. With --tune also tuning.jsonl. A table goes to standard output.
     """
     methods = METHODS if methods == (ALL,) else methods
     if unknown := [name for name in methods if name not in METHODS]:
@@ -94,6 +94,7 @@ def quantizers(
         versions = results.versions() | {name: metadata.version(name) for name in ("torch", "vector-quantize-pytorch")}
         document = {"format": 1, "machine": results.machine(), "versions": versions, "runs": rows}
         atomic_write(output / "results.json", json.dumps(document, allow_nan=False).encode(), force=True)
-        atomic_write(output / "curves.png", quantizer_report.draw_curves(rows), force=True)
-        atomic_write(output / "differences.png", quantizer_report.draw_differences(rows), force=True)
+        for plot in ("curves", "differences", "rates"):
+            draw = getattr(quantizer_report, f"draw_{plot}")
+            atomic_write(output / f"{plot}.png", draw(rows), force=True)
     click.echo(quantizer_report.table(rows))
