@@ -317,8 +317,7 @@ def test(inputs: tuple[str, ...], model: str | None, threads: int, max_pixels: i
             elif kind == Kind.ARCHIVE:
                 Archive(data, model=chosen, limits=limits).verify(threads, progress)
             elif kind == Kind.VIDEO:
-                for _ in decode_video(data, model=chosen, limits=limits, threads=threads, progress=progress):
-                    pass
+                sum(1 for _ in decode_video(data, model=chosen, limits=limits, threads=threads, progress=progress))
             else:
                 decode(data, model=chosen, limits=limits, threads=threads, progress=progress)
         return {"input": source, "bytes": len(data), "ok": True}, f"{batch.shown(source)}: ok"

@@ -59,24 +59,40 @@ def cluster(address: str | None = None, *, workers: int = 0) -> Iterator[Run]:
     except ModuleNotFoundError as missing:
         need = f"a cluster needs the module {missing.name!r}, which is not installed"
         raise UnsupportedInput(f"{need}; the extra 'cluster' brings it: pip install 'engram-codec[cluster]'") from None
+    start: Any = distributed.LocalCluster
+    connect: Any = distributed.Client
     with contextlib.ExitStack() as stack:
         # pictures travel with their jobs, and are not kept elsewhere, so that no worker's death loses one
         stack.enter_context(dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}))
         target: Any = address
         if address is None:
-            target = stack.enter_context(
-                distributed.LocalCluster(
-                    n_workers=workers, threads_per_worker=1, dashboard_address=None, preload=[QUIET]
-                )
-            )
+            local = start(n_workers=workers, threads_per_worker=1, dashboard_address=None, preload=[QUIET])
+            target = stack.enter_context(local)
         try:
-            client = stack.enter_context(distributed.Client(target, timeout=PATIENCE, set_as_default=False))
+            if address is not None:
+                distributed.comm.resolve_address(address)  # a client waits for ever where there is no such address
+            client = stack.enter_context(connect(target, timeout=PATIENCE, set_as_default=False))
         except (OSError, ValueError) as error:
             remedy = "start one with `dask scheduler`, or take --workers 2"
             raise ConnectionError(f"no Dask scheduler answers at {address}: {_line(error)}; {remedy}") from None
+        _check_all(client)
         if not client.nthreads():
             batch.notify(str(address), ["the cluster has no workers yet, and is waited for"])
         yield functools.partial(_run, client)
+
+
+def _check_all(client: Any) -> None:
+    """EncodeError unless workers and scheduler have this version; those that come later are checked with each job."""
+    here = version()
+    versions = client.run(_there, on_error="return")
+    for address, found in versions.items():
+        if found != here:
+            what = f"no Engram, or another version ({_line(found)})" if isinstance(found, Exception) else found
+            raise EncodeError(f"the worker {address} has {what}; install engram-codec {here} on all of them")
+    try:
+        client.run_on_scheduler(_there)
+    except ImportError:  # it reads the jobs that it hands on
+        raise EncodeError(f"the scheduler has no Engram; install engram-codec {here} there, too") from None
 
 
 def _run(client: Any, jobs: Jobs) -> Results:
@@ -124,9 +140,6 @@ def _result(future: Any) -> Any:
         raise OSError(f"a part was given to {error.allowed_failures + 1} workers, and all died, {remedy}") from None
     except CancelledError:
         raise ConnectionError("the Dask scheduler was lost, or gave the work up; run the command again") from None
-    except (ImportError, AttributeError) as error:
-        remedy = f"install engram-codec {version()} on all workers"
-        raise EncodeError(f"a worker has no Engram, or another version of it ({_line(error)}); {remedy}") from None
 
 
 # ---- what runs on a worker -------------------------------------------------------------------------------------------
@@ -152,8 +165,13 @@ def _check(expected: str) -> None:
     if (found := version()) != expected:
         from distributed import get_worker
 
-        where = f"the worker {get_worker().address} has engram-codec {found}, and this is {expected}"
-        raise EncodeError(f"{where}; all need one version, so that their bytes are the same")
+        raise EncodeError(
+            f"the worker {get_worker().address} has {found}; install engram-codec {expected} on all of them"
+        )
+
+
+def _there() -> str:
+    return version()
 
 
 @functools.cache

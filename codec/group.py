@@ -12,6 +12,7 @@ import copy
 import hashlib
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +64,8 @@ class LossyGroup:
         self._parts: list[bytes] = []
         self._digest = hashlib.blake2b()
         self._past: Past | None = None
-        self._thumb, self._rise = np.zeros((1, 1)), 0.0
+        self._rise = 0.0
+        self._thumb = _thumb(np.zeros((1, 1, 1), np.uint8))
 
     def __len__(self) -> int:
         """Frames so far."""
@@ -171,7 +173,7 @@ def _is_sprites(model: Model) -> bool:
     return model.card.get("structure") == sprites.STRUCTURE
 
 
-def _thumb(frame: U8) -> NDArray[np.float32]:
+def _thumb(frame: U8) -> NDArray[np.floating[Any]]:
     """Means of small squares of a frame, to see whether the scene changes."""
     rows, columns = (max(1, length // THUMB) for length in frame.shape[:2])
     cut = frame[: rows * THUMB, : columns * THUMB]

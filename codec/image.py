@@ -93,8 +93,9 @@ def encode_tiles(
     built: Photo, colour: U8, step_index: int, effort: int, threads: int, progress: Progress | None = None
 ) -> tuple[list[bytes], U8]:
     """Payloads of the tiles of a picture (H, W, 1 or 3), in raster order, and the decoded picture."""
-    boxes = list(_boxes(*colour.shape[:2]))
-    canvas = Canvas(built, *colour.shape, threads)
+    height, width, channels = colour.shape
+    boxes = list(_boxes(height, width))
+    canvas = Canvas(built, height, width, channels, threads)
     jobs = ((box, partial(_encode_box, built, colour, box, step_index, effort)) for box in boxes)
     payloads = []
     for done, (box, (payload, y)) in enumerate(in_order(jobs, threads, len(boxes)), 1):

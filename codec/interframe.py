@@ -133,7 +133,8 @@ def _painted(built: Photo, known: F64, values: I64, step_index: int, like: U8, t
     """The pixels of a frame, in the shape of another one."""
     h, w, _ = known.shape
     y = known.astype(np.int32) + dequantise(built, values, (h, w), int(built.steps[step_index]))
-    canvas = Canvas(built, *like.shape, threads, restored=restored)
+    height, width, channels = like.shape
+    canvas = Canvas(built, height, width, channels, threads, restored)
     canvas.add((0, h, 0, w), y, step_index)
     return canvas.colour
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from codec.motion import CELL, FARTHEST, QUARTERS, filter_rows
+from codec.motion import CELL, FARTHEST, QUARTERS, filtered
 from codec.transform import BLOCK
 
 __all__ = ["search"]
@@ -23,6 +23,7 @@ MARGIN = 24  # pixels around the reference; vectors that point farther out find 
 COARSE = 4  # the coarse frames are so much smaller
 REACH = 7  # of the coarse search, in coarse pixels, and more in large frames
 STEPS = (8, 4, 2, 1)  # quarters of a pixel
+NONZERO = 2.5  # bits that a component costs, about, if it is not the expected one, and as many as its magnitude has
 SPLIT_BITS = 6  # what splitting costs, without its vectors
 RING = np.array([(a, b) for a in (-1, 0, 1) for b in (-1, 0, 1) if a or b])
 
@@ -81,7 +82,8 @@ class _Matcher:
         columns = np.clip(start[:, 1:] + run, 0, self._fine.shape[1] - 1)
         found = self._fine[rows[:, :, None], columns[:, None, :]].astype(np.int16)
         differences = np.abs(self._blocks - found).sum(axis=(1, 2), dtype=np.int32).reshape(self.shape)
-        bits = 2 * np.log2(1 + np.abs(vectors - told)).sum(axis=2)
+        apart = np.abs(vectors - told)
+        bits = (2 * np.log2(1 + apart) + NONZERO * (apart > 0)).sum(axis=2)
         return np.asarray(differences + self._worth * bits, np.float32)
 
     def start(self, vectors: I64) -> tuple[I64, F32]:
@@ -123,7 +125,7 @@ def _upsampled(luma: F32) -> U8:
     """(H, W) -> (4 (H + 2 MARGIN), 4 (W + 2 MARGIN)), as prediction interpolates."""
     padded = np.pad(luma, ((MARGIN + 3, MARGIN + 4), (MARGIN + 3, MARGIN + 4)), mode="edge")
     for _ in (0, 1):  # columns, then rows
-        phases = [filter_rows(padded, fraction) / 64 for fraction in range(QUARTERS)]
+        phases = [filtered(padded, fraction, 1) / 64 for fraction in range(QUARTERS)]
         padded = np.stack(phases, axis=-1).reshape(len(padded), -1).T
     return np.clip(np.rint(padded), 0, 255).astype(np.uint8)
 

@@ -147,6 +147,7 @@ def test_it_is_read_when_it_is_used_and_again_where_it_is_sent(path, monkeypatch
         broken[0]
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 2 worker processes")  # where there is one core
 def test_a_data_loader_with_workers_takes_it(path):
     from torch.utils.data import DataLoader
 
@@ -265,7 +266,7 @@ def test_blocks_of_another_order_or_archive_do_not_pass(digits):
     for other in ([blocks[1], blocks[0], blocks[2]], blocks[:2], blocks + blocks[:1]):
         with pytest.raises(Desync, match="do not belong together"):
             Archive(sealed(digits, blocks=other, digest=digest))
-    with pytest.raises(UnsupportedVersion, match="this is a video"):
+    with pytest.raises(UnsupportedVersion, match="this is a clip"):
         Archive(pack(Header(Kind.VIDEO, 1, 1, 1, 8, 1, header.model_id, digest), [Chunk("x", b"")]))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import sys
@@ -35,6 +36,12 @@ MIXED = [
 ]  # fmt: skip
 
 
+@functools.cache
+def alone() -> bytes:
+    """What one process makes of them."""
+    return digits(threads=1)
+
+
 def digits(**options) -> bytes:
     """An archive of an array of 400 pictures, in many blocks, with its model."""
     return pack_archive([Item("", Image.of(x)) for x in DIGITS], GREY, embed=STYLE, dimensions=3, **options)
@@ -58,7 +65,7 @@ def pids(run: Run) -> set[int]:
 
 
 def test_archives_are_the_same_bytes(run):
-    assert digits(run=run, verify=True) == digits(threads=1)
+    assert digits(run=run, verify=True) == alone()
     for model, items, options in (
         (GREY, MIXED, {"alone": GENERAL}), (GENERAL, MIXED, {"max_error": 2}), (PHOTO, MIXED[1:], {"quality": 40})
     ):  # fmt: skip
@@ -74,7 +81,7 @@ def test_a_worker_that_dies_loses_and_doubles_nothing(run):
         if len(told) == 2:
             os.kill(min(before), signal.SIGKILL)
 
-    assert digits(run=run, progress=progress) == digits(threads=1)
+    assert digits(run=run, progress=progress) == alone()
     assert told[-1] == (400, 400)
     assert [done for done, _ in told] == sorted(set(done for done, _ in told))
     assert min(before) not in pids(run)
@@ -112,16 +119,23 @@ def test_interrupted_work_is_cancelled(run, address):
             time.sleep(0.05)
 
 
-def test_a_worker_with_another_version_is_refused(run, monkeypatch):
+def test_a_worker_with_another_version_is_refused_when_it_is_found_and_when_it_comes_later(run, address, monkeypatch):
     monkeypatch.setattr(module, "version", lambda: "9.9 (00000000)")
-    with pytest.raises(EncodeError, match=r"the worker tcp://\S+ has engram-codec .*, and this is 9\.9"):
+    said = r"the worker tcp://\S+ has \d\S+ \([0-9a-f]{8}\); install engram-codec 9\.9"
+    with pytest.raises(EncodeError, match=said), cluster(address):
+        pass
+    with pytest.raises(EncodeError, match=said):
         digits(run=run)
-    newer = types.ModuleType("codec.newer")
-    exec("def work(): pass", newer.__dict__)
-    newer.work.__module__ = newer.__name__
-    monkeypatch.setitem(sys.modules, newer.__name__, newer)
-    with pytest.raises(EncodeError, match=r"no Engram, or another version of it .*install engram-codec 9\.9"):
-        list(run(iter([(0, partial(newer.work))])))
+
+
+def test_a_worker_without_the_codec_is_refused(address, monkeypatch):
+    absent = types.ModuleType("codec.absent")
+    exec("def there(): return 'not asked'", absent.__dict__)
+    absent.there.__module__ = absent.__name__
+    monkeypatch.setitem(sys.modules, absent.__name__, absent)  # of this process, not of the workers
+    monkeypatch.setattr(module, "_there", absent.there)
+    with pytest.raises(EncodeError, match=r"has no Engram, or another .*No module named .*; install"), cluster(address):
+        pass
 
 
 def test_the_version_is_one_of_the_code(monkeypatch, tmp_path):

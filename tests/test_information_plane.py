@@ -92,10 +92,10 @@ FACTORS = {
     "collapsed": (gram(1e-3 * rows(400, 50)), SMALL),
     "all equal": (gram(np.ones((400, 3))), SMALL),
     "one apart": (gram(np.r_[np.ones((399, 3)), 99 * np.ones((1, 3))]), SMALL),
-    "clusters": (gram(few(400, 90, 0), 0.1), SMALL),
-    "blurred clusters": (gram(few(400, 5, 0.01)), SMALL),
+    "clusters": (gram(few(400, 20, 0), 0.1), SMALL),
+    "blurred clusters": (gram(few(400, 5, 1e-4)), SMALL),
     "a line": (gram(rows(400, 1), 0.3), SMALL),
-    "a joint matrix": (400 * gram(rows(400, 1), 0.5) * gram(rows(400, 1, 1), 0.5), SMALL),
+    "a joint matrix": (400 * gram(rows(400, 1), 1.5) * gram(rows(400, 1, 1), 1.5), SMALL),
     "slowly decaying": (gram(rows(400, 3), 0.5), LARGE),
     "flat": (gram(rows(400, 2), 1e-4), LARGE),
     "random": (gram(rows(400, 20)), LARGE),
@@ -121,8 +121,8 @@ def test_a_factor_is_found_where_it_is_small_and_leaves_next_to_nothing(name):
 
 
 def test_orders_below_1_see_every_eigenvalue():
-    matrix, _ = FACTORS["blurred clusters"]
-    assert matrix_entropy(matrix, 0.5) == pytest.approx(exact_entropy(matrix, 0.5), abs=1e-3)
+    matrix, _ = FACTORS["collapsed"]  # of the factor alone: 5e-4 bit too few
+    assert matrix_entropy(matrix, 0.5) == pytest.approx(exact_entropy(matrix, 0.5), abs=1e-4)
 
 
 def test_two_samples_have_the_entropy_of_a_coin():

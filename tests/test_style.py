@@ -8,7 +8,7 @@ import torch
 
 from codec import alike
 from codec.alike import decode_planes, encode_planes
-from codec.mixture import OUTPUTS
+from codec.mixture import COMPONENTS, OUTPUTS
 from codec.model import unpack_model
 from codec.residual import Group
 from tests.pictures import samples
@@ -25,8 +25,13 @@ def pictures(count: int, bands: int = 1, size: int = 8, depth: int = 8) -> np.nd
 
 
 def style(planes, width: int = 4) -> Style:
+    """Networks that know nothing, and whose mixtures have no far tails, where a coder's least frequencies show."""
     torch.manual_seed(0)
-    return Style(frequent(planes, 2), width)
+    model = Style(frequent(planes, 2), width)
+    with torch.no_grad():
+        for net in model.nets.values():
+            net[-1].bias[2 * COMPONENTS : OUTPUTS] += 2
+    return model
 
 
 def exported(model: Style) -> alike.Alike:
@@ -65,7 +70,7 @@ def test_training_makes_pictures_shorter_and_they_come_back():
     assert 0 < told[0][0] < told[-1][0] <= 1
     built = exported(model)
     after = encode_planes(built, [Group(1, 8)], planes)
-    assert len(after) < 0.8 * before
+    assert len(after) < 0.9 * before
     np.testing.assert_array_equal(decode_planes(built, [Group(1, 8)], planes[0].shape, after)[0], planes[0])
 
 

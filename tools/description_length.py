@@ -32,7 +32,7 @@ from training.residual_export import lossless_model, residual_state
 __all__ = ["Archives", "Pictures", "Precision", "counts_up_to", "precisions", "rissanen", "state_of", "weights_of"]
 
 CHUNK = 7  # bytes of a block that its data do not tell: type, length, checksum
-COARSER = tuple(range(10))  # bits that weights may lack of the finest
+COARSER = tuple(range(13))  # bits that weights may lack of the finest
 NAME = "style"  # on the card
 
 

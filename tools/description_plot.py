@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from tools.charts import log_ticks
 from tools.description_study import Study
 from tools.plot import GRID, INK, MUTED
 
@@ -14,7 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["draw"]
 
 GENERAL, OWN, DATA, MODEL, LEARNT = "#0b62a8", "#c2410c", "#b7791f", "#7b3294", "#4d7c0f"
-ROOM = 1.25  # of an axis, above what has to be seen
+ROOM = 1.2  # of an axis, above what has to be seen
+WAY_UP = 2.5  # of what a picture costs at last; with a model of their own the first ones cost a hundred times that
 
 
 def draw(study: Study) -> bytes:
@@ -52,8 +55,9 @@ def _two_part(axes: Axes, study: Study) -> None:
         axes.plot(counts, each, color=colour, linestyle=style, marker="o", markersize=3, label=label)
     if study.pays:
         axes.axvline(study.pays, color=INK, linewidth=0.8, linestyle="--", label=f"pays from {study.pays:,} on")
-    axes.set_yscale("log")
-    _pictures(axes, "Two-part code, bits a picture")
+    each = [row.general / row.count for row in study.rows]
+    axes.set_ylim(0, WAY_UP * each[-1])
+    _pictures(axes, "Two-part code, bits a picture", counts)
 
 
 def _precision(axes: Axes, study: Study) -> None:
@@ -90,12 +94,18 @@ def _prequential(axes: Axes, study: Study) -> None:
     for number, (part, bits) in enumerate(told):
         level, label = bits / (part.last - part.first), None if number else "a part, as learnt before it"
         axes.plot([part.first, part.last], [level] * 2, color=LEARNT, linewidth=1, linestyle=":", label=label)
-    most = max(row.general / row.count for row in rows)
-    axes.set_ylim(0, ROOM * most)
-    _pictures(axes, "Prequential code, bits a picture so far")
+    seen = [*so_far, *(row.general / row.count for row in rows), rows[-1].own / rows[-1].count]
+    axes.set_ylim(min(seen) / ROOM, max(seen) * ROOM)
+    _pictures(axes, "Prequential code, bits a picture so far", counts)
 
 
-def _pictures(axes: Axes, title: str) -> None:
+def _pictures(axes: Axes, title: str, counts: Sequence[int]) -> None:
+    from matplotlib.ticker import NullFormatter, NullLocator
+
     axes.set_xscale("log")
+    marks = log_ticks(counts[0], counts[-1])
+    axes.set_xticks(marks, [f"{mark:,.0f}" for mark in marks])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("pictures, log scale", color=INK, fontsize=9)
     axes.set_title(title, loc="left", color=INK, fontsize=10)

@@ -131,6 +131,8 @@ def valid_alike() -> dict[str, Make]:
     made["grey-9-bits"] = partial(_file, image(7, 9, 1, 9), [R])
     made["flat"] = partial(_file, Image(np.full((9, 12, 3), (10, 200, 90), np.uint8)), [R])
     made["lonely"] = partial(_file, lonely(17, 20, 8), [R])
+    dark = np.pad(image(6, 7, 1).colour, ((8, 5), (4, 9), (0, 0)))  # fronts at both ends are left out
+    made["dark"] = partial(_file, Image(dark), [R])
     made["tiles"] = partial(_file, image(6, 70, 1), [R, S], side=6)
     for name, depth, alpha in (("rgb", 8, False), ("rgba-4-bits", 4, True), ("rgb-11-bits", 11, False)):
         made[f"forced-{name}"] = partial(_forced, Plan(3, alpha, depth, 0, 9), (11, 9), 300)

@@ -19,7 +19,7 @@ import numpy as np
 
 from tools.reference_model import Array, Message, read_file, read_model, table_of
 
-__all__ = ["decode"]
+__all__ = ["Networks", "Tile", "decode", "matrices", "pixels_of", "restored", "rounded", "synthesis"]
 
 
 def rounded(v: Array, s: Any) -> Array:
@@ -106,12 +106,12 @@ class Tile:
         self.nets, self.message, self.h, self.w = nets, Message(data[1:]), h, w
         self.step, self.condition = int(nets.t["steps"][data[0]]), nets.t["condition"][data[0]]
         self.values = np.zeros((h, w, 768), np.int64)
+        self.live = np.ones((h, w), np.bool_)  # blocks that are coded; of a photo all are
 
     def decode(self) -> Array:
         """(h, w, 768) coefficients in 1/256 grey levels."""
         t, unit = self.nets.t, self.nets.unit
-        zh, zw = -(-self.h // 4), -(-self.w // 4)
-        codes = [self.message.symbols(zh * zw, t["hyper.freqs"][g]).reshape(zh, zw) for g in (0, 1)]
+        codes = [self.hyper(t["hyper.freqs"][g]) for g in (0, 1)]
         z = np.concatenate([t["hyper.words"][g][codes[g]] for g in (0, 1)], axis=2)
         n = len(t["h_s.1.bias"]) // 4
         e = np.repeat(self.condition[:n], 4)
@@ -129,6 +129,13 @@ class Tile:
         y[..., t["order"]] = np.clip(self.values * self.step, -(1 << 23), 1 << 23)
         return y
 
+    def hyper(self, table: Array) -> Array:
+        codes = np.full((-(-self.h // 4), -(-self.w // 4)), int(table.argmax()), np.int64)
+        for i, j in np.ndindex(codes.shape):
+            if self.live[4 * i : 4 * i + 4, 4 * j : 4 * j + 4].any():
+                codes[i, j] = self.message.symbol(table)
+        return codes
+
     def around(self, y: int, x: int, near: Any) -> tuple[Array, Array]:
         """Mean of slice 0 of neighbours (3,), and what each is more than it (n, 3)."""
         inside = [0 <= y + a < self.h and 0 <= x + b < self.w for a, b in near]
@@ -139,7 +146,7 @@ class Tile:
 
     def slice_0(self, state: Array) -> None:
         for p in range(5):
-            blocks = [(y, x) for y, x in np.ndindex(self.h, self.w) if pass_of(y, x) == p]
+            blocks = [(y, x) for y, x in np.argwhere(self.live).tolist() if pass_of(y, x) == p]
             means, scales = [], []
             for y, x in blocks:
                 base, d = self.around(y, x, NEAR[p])
@@ -178,7 +185,7 @@ class Tile:
             lower, own = self.values[..., : 3 if i == 1 else 12], self.values[..., start : start + size]
             maps = (np.clip(v, -8191, 8191) for v in (lower, own))
             base = self.nets.unit(f"slices.{i}.linear", *maps, lo=-8191, hi=8191)
-        blocks = [(y, x) for y, x in np.ndindex(self.h, self.w) if (y + x) % 2 == parity]
+        blocks = [(y, x) for y, x in np.argwhere(self.live).tolist() if (y + x) % 2 == parity]
         if not blocks:
             return
         o = np.array([out[at].reshape(groups, outputs) for at in blocks])  # (n, groups, outputs)
@@ -291,6 +298,11 @@ def restored(nets: Networks, x: Array, t: int) -> Array:
     return out
 
 
+def pixels_of(x: Array, height: int, width: int, channels: int) -> Array:
+    x = rounded(x, 6) if channels == 3 else (x.sum(2, keepdims=True) + 96) // 192
+    return np.asarray(np.clip(x[:height, :width], 0, 255), np.uint8)
+
+
 def decode(data: bytes, tensors: dict[str, Array]) -> tuple[Array, Array | None]:
     """Colour (H, W, C) and alpha (H, W) or None; AssertionError if the digest is another."""
     header, chunks = read_file(data)
@@ -302,9 +314,7 @@ def decode(data: bytes, tensors: dict[str, Array]) -> tuple[Array, Array | None]
         tile, (th, tw) = next(tiles), (min(64, h - top), min(64, w - left))
         y[top : top + th, left : left + tw] = Tile(nets, tile, th, tw).decode()
         index = tile[0]
-    x = restored(nets, synthesis(y), index)
-    x = rounded(x, 6) if channels == 3 else (x.sum(2, keepdims=True) + 96) // 192
-    colour = np.clip(x[:height, :width], 0, 255).astype(np.uint8)
+    colour = pixels_of(restored(nets, synthesis(y), index), height, width, channels)
     alpha = None
     for letter, chunk in chunks:
         if letter == "A":

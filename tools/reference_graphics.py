@@ -109,11 +109,11 @@ class Pixel:
 
 
 class Decoder:
-    def __init__(self, message: Message, shape: tuple[int, int, int], depth: int, patterns: bool) -> None:
-        self.message, self.shape, self.depth, self.patterns = message, shape, depth, patterns
+    def __init__(self, message: Message, shape: tuple[int, int, int], depth: int, kind: int) -> None:
+        self.message, self.shape, self.depth, self.patterns, self.means = message, shape, depth, kind == 2, kind == 3
         self.steps = Steps(message, shape[2], depth)
         self.palette: list[int] = []
-        if patterns:
+        if self.patterns:
             uniform = table_of([0] * 64)
             self.read_palette(64 * message.symbol(uniform) + message.symbol(uniform))
         self.down, self.across = -(-shape[0] // 512), -(-shape[1] // 512)
@@ -171,13 +171,16 @@ class Decoder:
     def residuals(self, pixels: list[Pixel]) -> None:
         guesses, levels = [], []
         for pixel in pixels:
-            w, n, nw, ne = pixel.near[:4]
+            w, n = pixel.near[:2]
             n = w if n == OUTSIDE else n
-            around = [n if colour == OUTSIDE else colour for colour in (w, n, nw, ne)]
+            around = [n if colour == OUTSIDE else colour for colour in pixel.near[:7]]
             parts = [self.parts(0 if colour == OUTSIDE else colour) for colour in around]
             each = list(zip(*parts, strict=True))
-            guesses.append([sorted((a, b, a + b - c))[1] for a, b, c, _ in each])
-            levels.append(token_of(min(65535, sum(abs(a - c) + abs(b - c) + abs(b - d) for a, b, c, d in each))))
+            if self.means:
+                guesses.append([(4 * (a + b) + 2 * (c + d) + sum(rest) + 7) // 15 for a, b, c, d, *rest in each])
+            else:
+                guesses.append([sorted((a, b, a + b - c))[1] for a, b, c, *_ in each])
+            levels.append(token_of(min(65535, sum(abs(a - c) + abs(b - c) + abs(b - d) for a, b, c, d, *_ in each))))
         if pixels:
             for pixel, guess, step in zip(pixels, guesses, self.steps(levels), strict=True):
                 pixel.colour = self.joined([a + b for a, b in zip(guess, step, strict=True)])
@@ -292,4 +295,4 @@ def graphics(data: bytes, shape: tuple[int, int, int], depth: int) -> Array:
     """The integers of a tile (H, W, C)."""
     if data[0] == 0:
         return np.frombuffer(data[1:], "<u1" if depth <= 8 else "<u2").reshape(shape)
-    return Decoder(Message(data[1:]), shape, depth, data[0] == 2).decode()
+    return Decoder(Message(data[1:]), shape, depth, data[0]).decode()

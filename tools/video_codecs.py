@@ -78,10 +78,10 @@ def rival(name: str, height: int, rate: Fraction) -> Codec:
         return file.getvalue()
 
     def decode(data: bytes) -> Pixels:
-        with av.open(io.BytesIO(data), format="h264" if encoder == "libx264" else "hevc") as container:
+        with av.open(io.BytesIO(data), "r", format="h264" if encoder == "libx264" else "hevc") as container:
             container.streams.video[0].codec_context.thread_count = 1
             shown = (frame.reformat(format="rgb24", **_exactly(av)) for frame in container.decode(video=0))
-            return stacked([frame.to_ndarray() for frame in shown])
+            return stacked([np.asarray(frame.to_ndarray(), np.uint8) for frame in shown])
 
     return Codec(
         name=name,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
@@ -85,11 +86,12 @@ def _coded(frames: Frames, model: Model, *, rate: Fraction = Fraction(25), **opt
 
 def forced(model: Model, *, shape: tuple[int, int], share: float, seed: int) -> bytes:
     """Inter frames of random fields, with vectors of all lengths, and then symbols of noise."""
-    rng, (h, w) = np.random.default_rng(seed), shape
-    source = sliding(1, 16 * h - 3, 16 * w - 5, 3)
-    header, (_, group) = unpack(_coded(source, model))
+    rng, (h, w), built = np.random.default_rng(seed), shape, photo(model)
+    header, (_, group) = unpack(_coded(sliding(1, 16 * h - 3, 16 * w - 5, 3), model))
     parts = split(group.data[HEAD:], 1)
-    coder = FieldCoder(shape)
+    coder, frame_shape = FieldCoder(shape), (header.height, header.width, header.channels)
+    past = Past.after(decode_tiles(built, split(parts[0], 1), frame_shape, 1), 1)
+    found = hashlib.blake2b(past.frame.data)
     for size in (3, 60, FARTHEST):
         encoder = entropy.Encoder()
 
@@ -103,22 +105,19 @@ def forced(model: Model, *, shape: tuple[int, int], share: float, seed: int) -> 
         own = np.repeat(np.repeat(flags[2], 2, axis=0), 2, axis=1)
         cells[own] = rng.integers(-size, size + 1, (int(own.sum()), 2))
         coder.code(code, Field(flags[0], flags[2], cells))
-        noise = rng.integers(0, 256, 200, np.uint8).tobytes()
-        parts.append(bytes([int(rng.integers(128))]) + encoder.getvalue() + noise)
-    return _sealed(header, model, parts)
-
-
-def _sealed(header: Any, model: Model, parts: Sequence[bytes]) -> bytes:
-    """A file of one lossy group, with the digest that its frames have."""
-    built, found = photo(model), hashlib.blake2b()
-    past = Past.after(decode_tiles(built, split(parts[0], 1), (header.height, header.width, header.channels), 1), 1)
-    found.update(past.frame.data)
-    for part in parts[1:]:
-        found.update(decode_frame(built, part, past).data)
+        head = bytes([int(rng.integers(128))])
+        while True:  # not every noise is a message
+            part, trial = head + encoder.getvalue() + rng.bytes(200), copy.deepcopy(past)
+            try:
+                found.update(decode_frame(built, part, trial).data)
+                break
+            except CorruptStream:
+                continue
+        past = trial
+        parts.append(part)
     digest = found.digest()[:4]
     chunks = [Chunk("P", spell([25, 1, len(parts)])), Chunk("G", bytes([Way.LOSSY]) + digest + join(parts))]
-    check = hashlib.blake2b(digest).digest()[:4]
-    return pack(replace(header, frames=len(parts), digest=check), chunks)
+    return pack(replace(header, frames=len(parts), digest=hashlib.blake2b(digest).digest()[:4]), chunks)
 
 
 def decode_stacked(data: bytes, model: Model) -> NDArray[np.uint8]:
