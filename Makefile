@@ -35,7 +35,7 @@ clean:
 
 .venv/.test: .venv/.setup
 	@echo "installing what the checks need, torch included; the first time this takes minutes"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,train,tools,cluster]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,train,tools,cluster,video]'
 	@touch $@
 
 $(BIN)/python:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import logging
 from collections import deque
 from collections.abc import Callable, Iterator
 from importlib import metadata
@@ -66,11 +67,11 @@ def cluster(address: str | None = None, *, workers: int = 0) -> Iterator[Run]:
         stack.enter_context(dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}))
         target: Any = address
         if address is None:
-            local = start(n_workers=workers, threads_per_worker=1, dashboard_address=None, preload=[QUIET])
-            target = stack.enter_context(local)
+            shape = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": ":0"}  # any port that is free
+            target = stack.enter_context(start(**shape, preload=[QUIET], silence_logs=logging.ERROR))
         try:
-            if address is not None:
-                distributed.comm.resolve_address(address)  # a client waits for ever where there is no such address
+            if address is not None:  # a client would wait for ever where there is no such address
+                distributed.comm.addressing.resolve_address(address)
             client = stack.enter_context(connect(target, timeout=PATIENCE, set_as_default=False))
         except (OSError, ValueError) as error:
             remedy = "start one with `dask scheduler`, or take --workers 2"
@@ -99,17 +100,20 @@ def _run(client: Any, jobs: Jobs) -> Results:
     """Keys and results of the jobs, in their order."""
     models: dict[bytes, Any] = {}  # futures, by id
     waiting: deque[tuple[Any, Any]] = deque()
+
+    def first() -> tuple[Any, Any]:
+        result = _result(waiting[0][1])
+        return waiting.popleft()[0], result
+
     try:
         for key, job in jobs:
             waiting.append((key, _sent(client, job, models)))
             if len(waiting) > AHEAD * max(1, sum(client.nthreads().values())):
-                key, future = waiting.popleft()
-                yield key, _result(future)
+                yield first()
         while waiting:
-            key, future = waiting.popleft()
-            yield key, _result(future)
+            yield first()
     finally:
-        client.cancel([future for _, future in waiting])
+        client.cancel([*(future for _, future in waiting), *models.values()])
 
 
 def _sent(client: Any, job: Callable[[], Any], models: dict[bytes, Any]) -> Any:

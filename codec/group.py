@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from codec import sprites, tile
 from codec.container import join, split
-from codec.errors import CorruptStream, Desync
+from codec.errors import CorruptStream, Desync, LimitExceeded
 from codec.exactframes import decode_frames, encode_frames
 from codec.image import decode_tiles, encode_tiles
 from codec.interframe import Past, decode_frame, encode_frame
@@ -29,13 +29,14 @@ from codec.photo import TILE, Photo, photo
 from codec.sprites import Sprites
 from codec.transform import BLOCK
 
-__all__ = ["DIGEST", "LossyGroup", "Way", "decode_group", "encode_exact", "way_of"]
+__all__ = ["DIGEST", "LARGEST_FRAME", "LossyGroup", "Way", "decode_group", "encode_exact", "way_of"]
 
 DIGEST = 4  # bytes
 HEAD = 1 + DIGEST
 FINER = 0  # how much the step index of inter frames is above that of intra frames
 CUT = 12.0  # mean difference, in grey levels, from which a frame may be the first of a scene
 CUT_RISE = 2.0  # and how much more it is than that of the frame before
+LARGEST_FRAME = 1 << 25  # pixels: an inter frame is worked on as a whole, at some hundred bytes a pixel
 THUMB = 8  # pixels to a side that are averaged for that
 
 U8 = NDArray[np.uint8]
@@ -127,7 +128,7 @@ def decode_group(
     ModelError
         The model is not for such groups.
     LimitExceeded
-        The frames of a group that is decoded as a whole are too many.
+        Frames are too large for lossy video, or too many for a group that is decoded as a whole.
     """
     digest = hashlib.blake2b()
     for frame in _decoded(model, way_of(data), data, count, shape, threads, limits):
@@ -149,6 +150,8 @@ def _decoded(
 ) -> Iterator[U8]:
     height, width, channels = shape
     if way == Way.LOSSY:
+        if width * height > LARGEST_FRAME:
+            raise LimitExceeded(f"frames of {width} x {height} pixels; lossy video has at most {LARGEST_FRAME:,}")
         yield from _lossy(photo(model), data[HEAD:], count, shape, threads)
     elif way == Way.EXACT:
         built = sprites.sprites(model).looks if _is_sprites(model) else tile.networks(model)

@@ -30,7 +30,6 @@ from codec.transform import BLOCK
 __all__ = ["Past", "decode_frame", "encode_frame"]
 
 RESTORED = 64  # flag beside the step index
-WORTH = 1.0  # absolute differences that a bit of the field is worth, in steps
 NONZERO = 7.0  # bits that a coefficient costs, about, and as many as its magnitude's square has
 LEAST = 4.0  # bits that coding a block costs, about
 
@@ -68,7 +67,7 @@ def encode_frame(built: Photo, frame: U8, past: Past, step_index: int, effort: i
     shape, step = _blocks(frame), int(built.steps[step_index])
     pad = [(0, BLOCK * blocks - pixels) for blocks, pixels in zip(shape, frame.shape, strict=False)]
     current = np.pad(frame, (*pad, (0, 0)), mode="edge")
-    vectors, split = search(current, past.frame, past.fields.before.vectors, WORTH * step / 16)
+    vectors, split = search(current, past.frame, past.fields.before.vectors, step / 16)
     known = _projected(past.frame, vectors)
     missed = transform.analysis(_three(current)) - known / 256
     scaled = missed.reshape(len(known.reshape(-1, known.shape[-1])), -1)[:, built.order] * (16 / step)

@@ -4,7 +4,8 @@
     blocks    candidates (none, coarse, the frame before), then those of the neighbours, then ever finer steps
     cells     the same from the block's vector on; a block is split where that pays
 
-The cost of a vector is the sum of absolute differences and what its bits are worth. All blocks are tried at once.
+The cost of a vector is a sum of differences (Huber's: absolute, and squared where they are small) and what its bits are
+worth. All blocks are tried at once.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ __all__ = ["search"]
 
 MARGIN = 24  # pixels around the reference; vectors that point farther out find the border's pixels
 COARSE = 4  # the coarse frames are so much smaller
+WORTH = 0.6  # what a bit is worth, in absolute differences of a step
+SOFT = 0.35  # steps up to which a difference counts by its square: there it is not coded, and only adds to the error
 REACH = 7  # of the coarse search, in coarse pixels, and more in large frames
 STEPS = (8, 4, 2, 1)  # quarters of a pixel
-NONZERO = 2.5  # bits that a component costs, about, if it is not the expected one, and as many as its magnitude has
+NONZERO = 1.0  # bits that a component costs, about, if it is not the expected one, and as many as its magnitude has
 SPLIT_BITS = 6  # what splitting costs, without its vectors
 RING = np.array([(a, b) for a in (-1, 0, 1) for b in (-1, 0, 1) if a or b])
 
@@ -32,7 +35,7 @@ I64 = NDArray[np.int64]
 U8 = NDArray[np.uint8]
 
 
-def search(current: U8, reference: U8, before: I64, worth: float) -> tuple[I64, NDArray[np.bool_]]:
+def search(current: U8, reference: U8, before: I64, step: float) -> tuple[I64, NDArray[np.bool_]]:
     """Vectors of a frame.
 
     Parameters
@@ -40,7 +43,7 @@ def search(current: U8, reference: U8, before: I64, worth: float) -> tuple[I64, 
     current : (16 h, 16 w, C)
     reference : (H, W, C), the decoded frame before, not padded
     before : (2 h, 2 w, 2) vectors of the frame before
-    worth : what a bit is worth, in absolute differences of grey levels
+    step : of the quantiser, in grey levels
 
     Returns
     -------
@@ -49,16 +52,16 @@ def search(current: U8, reference: U8, before: I64, worth: float) -> tuple[I64, 
     h, w = current.shape[0] // BLOCK, current.shape[1] // BLOCK
     luma, known = _luma(current), _luma(reference)
     fine = _upsampled(known)
-    matcher = _Matcher(luma, fine, BLOCK, worth)
+    matcher = _Matcher(luma, fine, BLOCK, step)
     vectors, cost = matcher.start(np.zeros((h, w, 2), np.int64))
     for candidate in (*_coarse(luma, known), before[::2, ::2], before[1::2, 1::2]):
         vectors, cost = matcher.better(vectors, cost, candidate)
     vectors, cost = matcher.improve(vectors, cost, STEPS)
-    cells = _Matcher(luma, fine, CELL, worth)
+    cells = _Matcher(luma, fine, CELL, step)
     parents = np.repeat(np.repeat(vectors, 2, axis=0), 2, axis=1)
     small, least = cells.start(parents)
     small, least = cells.improve(small, least, STEPS[1:], parents)
-    split = least.reshape(h, 2, w, 2).sum(axis=(1, 3)) + SPLIT_BITS * worth < cost
+    split = least.reshape(h, 2, w, 2).sum(axis=(1, 3)) + SPLIT_BITS * WORTH * step < cost
     kept = np.repeat(np.repeat(split, 2, axis=0), 2, axis=1)
     return np.where(kept[..., None], small, parents), split
 
@@ -66,22 +69,25 @@ def search(current: U8, reference: U8, before: I64, worth: float) -> tuple[I64, 
 class _Matcher:
     """Compares all blocks of one size with the reference at once."""
 
-    def __init__(self, luma: F32, fine: U8, side: int, worth: float) -> None:
-        self.shape = luma.shape[0] // side, luma.shape[1] // side
-        cut = luma.reshape(self.shape[0], side, self.shape[1], side).swapaxes(1, 2)
+    def __init__(self, luma: F32, fine: U8, side: int, step: float) -> None:
+        h, w = self.shape = luma.shape[0] // side, luma.shape[1] // side
+        cut = luma.reshape(h, side, w, side).swapaxes(1, 2)
         self._blocks = np.rint(cut).astype(np.int16).reshape(-1, side, side)
-        i, j = np.mgrid[: self.shape[0], : self.shape[1]]
+        i, j = np.mgrid[:h, :w]
         self._corner = (np.stack([i, j], 2).reshape(-1, 2) * side + MARGIN) * QUARTERS
-        self._fine, self._side, self._worth = fine, side, worth
+        self._run = QUARTERS * np.arange(side)
+        size, soft = np.arange(256, dtype=np.float32), SOFT * step
+        self._costs = np.where(size < soft, size**2 / (2 * soft), size - soft / 2)
+        self._fine, self._worth = fine, WORTH * step
 
     def cost(self, vectors: I64, told: I64) -> F32:
         """(h, w, 2) vectors and what is expected of them -> (h, w)."""
-        run = QUARTERS * np.arange(self._side)
         start = self._corner + vectors.reshape(-1, 2)
-        rows = np.clip(start[:, :1] + run, 0, self._fine.shape[0] - 1)
-        columns = np.clip(start[:, 1:] + run, 0, self._fine.shape[1] - 1)
+        rows = np.clip(start[:, :1] + self._run, 0, self._fine.shape[0] - 1)
+        columns = np.clip(start[:, 1:] + self._run, 0, self._fine.shape[1] - 1)
         found = self._fine[rows[:, :, None], columns[:, None, :]].astype(np.int16)
-        differences = np.abs(self._blocks - found).sum(axis=(1, 2), dtype=np.int32).reshape(self.shape)
+        found -= self._blocks
+        differences = self._costs.take(np.abs(found, out=found)).sum(axis=(1, 2)).reshape(self.shape)
         apart = np.abs(vectors - told)
         bits = (2 * np.log2(1 + apart) + NONZERO * (apart > 0)).sum(axis=2)
         return np.asarray(differences + self._worth * bits, np.float32)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from codec.clip import DEFAULT_RATE, Clip, Frame
 from codec.container import Chunk, Header, Kind, numbers, pack, spell, unpack
 from codec.errors import CorruptStream, Desync, EncodeError, ModelMismatch, UnsupportedInput, UnsupportedVersion
-from codec.group import DIGEST, LossyGroup, decode_group, encode_exact, way_of
+from codec.group import DIGEST, LARGEST_FRAME, LossyGroup, decode_group, encode_exact, way_of
 from codec.limits import DEFAULT, Limits
 from codec.model import Model, find_model, load_model, models
 from codec.photo import photo
@@ -34,6 +34,7 @@ __all__ = ["Plan", "decode_video", "encode_video", "plan_of"]
 
 INTERVAL = 4.0  # seconds from one intra frame to the next, at most
 LARGEST_RATE = 1 << 32  # numerator and denominator are at most this
+LONGEST_NUMBER = 9  # bytes
 GROUP_SAMPLES = 1 << 27  # of a group that is held as a whole
 
 U8 = NDArray[np.uint8]
@@ -98,6 +99,8 @@ def encode_video(
         longest = min(longest, max(1, GROUP_SAMPLES // first.size))
         model, groups = _exact_groups(stream, longest, model, effort, threads)
     else:
+        if first.shape[0] * first.shape[1] > LARGEST_FRAME:
+            raise UnsupportedInput(f"frames of {first.shape[1]} x {first.shape[0]} pixels; lossy video has up to 2^25")
         model = model or load_model("photo")
         groups = _lossy_groups(stream, longest, model, round(quality / 100 * (STEPS - 1)), effort, threads)
     coded = list(groups)
@@ -178,7 +181,7 @@ def plan_of(header: Header, chunks: tuple[Chunk, ...]) -> Plan:
     groups = [chunk.data for chunk in chunks if chunk.type == "G"]
     if plan is None:
         raise CorruptStream("a video without a plan, chunk P")
-    values = numbers(plan)
+    values = numbers(plan) if len(plan) <= LONGEST_NUMBER * (2 + len(groups)) else []
     if len(values) != 2 + len(groups) or not all(values) or max(values[:2]) > LARGEST_RATE:
         raise CorruptStream(f"a plan of {len(values)} numbers for {len(groups)} groups, or one that is 0 or too large")
     rate, counts = Fraction(values[0], values[1]), values[2:]

@@ -50,7 +50,7 @@ def digits(**options) -> bytes:
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     """A cluster of two processes."""
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as local:
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as local:
         yield local.scheduler_address
 
 

@@ -194,6 +194,12 @@ def test_limits_are_checked_before_anything_is_decoded(monkeypatch):
         with pytest.raises(LimitExceeded):
             decode_video(data, model=MODEL, limits=limits)
     decode_video(data, model=MODEL, limits=Limits(max_pixels=64))  # a frame at a time
+    monkeypatch.setattr(group, "LARGEST_FRAME", 63)
+    with pytest.raises(LimitExceeded, match="at most 63"):
+        opened(data)
+    monkeypatch.setattr(video, "LARGEST_FRAME", 63)
+    with pytest.raises(UnsupportedInput, match="8 x 8 pixels"):
+        coded(moving(1, 8, 8))
 
 
 def test_damage_inside_of_groups_is_an_error_of_the_codec():

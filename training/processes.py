@@ -6,7 +6,7 @@
 generator, take the same step and so keep the same weights; what a loss counts besides is added up, too. A process that
 is alone gets back what it gave: nothing here costs it anything.
 
-Lightning Fabric starts the processes and connects them (gloo, on processors), or finds those that torchrun started.
+Lightning Fabric starts the processes and connects them, by gloo.
 """
 
 from __future__ import annotations
