@@ -60,7 +60,7 @@ class Settings:
     `beta` is that of `hopfield`; `annealed` goes from `beta_first` to `beta_last`. A codeword that is taken less than
     `revive` times per batch is put where a vector of the batch is; 0 leaves the dead alone. The rate of learning is
     `rate`, and falls to 0 along a line over the last share `cooldown` of the steps. `commitment` weighs the energy.
-    `decay` is that of `ema`, `levels` and `rotate` are those of `fsq` and `simvq` in `tools.vq_baselines`.
+    `decay` is that of moving averages, `levels` and `rotate` are those of `fsq` and `simvq` in `tools.vq_baselines`.
     """
 
     method: str
@@ -150,7 +150,8 @@ def quantizer(settings: Settings) -> Quantizer:
         options = {"decay": settings.decay, "levels": settings.levels, "rotate": settings.rotate}
         return make_baseline(settings.method, **size, dim=settings.dim, **options)
     beta = settings.beta_first if settings.method == "annealed" else settings.beta
-    return make_quantizer(settings.method, **size, beta=beta, beta_last=settings.beta_last, mu=0.0)
+    options = {"beta_last": settings.beta_last, "mu": 0.0, "decay": settings.decay}
+    return make_quantizer(settings.method, **size, beta=beta, **options)
 
 
 def flat(z: Tensor) -> Tensor:
