@@ -27,7 +27,7 @@ from codec.codes import Codes, codes_of
 from codec.container import Kind, check_kind, unpack
 from codec.errors import CorruptStream, Desync, ModelMismatch, UnsupportedInput
 from codec.files import read_bytes
-from codec.jobs import Progress, in_order
+from codec.jobs import Progress, in_forks
 from codec.limits import DEFAULT, Limits
 from codec.model import Model, find_model, model_id, unpack_model
 from codec.picture import Image
@@ -172,8 +172,8 @@ class Archive(Sequence[Samples]):
     def verify(self, threads: int = 0, progress: Progress | None = None) -> None:
         """Decode all blocks, and keep none."""
         _ = self._model  # it may be damaged, and no block need it
-        jobs = ((None, partial(self._decode, number)) for number in range(len(self.blocks)))
-        for done, _ in enumerate(in_order(jobs, threads, len(self.blocks)), 1):
+        jobs = ((None, partial(self._checked, number)) for number in range(len(self.blocks)))
+        for done, _ in enumerate(in_forks(jobs, threads), 1):
             if progress:
                 progress(done, len(self.blocks))
 
@@ -204,6 +204,11 @@ class Archive(Sequence[Samples]):
                 if len(self._kept) > KEPT:
                     self._kept.popitem(last=False)
         return found
+
+    def _checked(self, number: int) -> bytes:
+        """Nothing, if a block decodes."""
+        self._decode(number)
+        return b""
 
     def _decode(self, number: int) -> list[Image]:
         block, data = self.catalogue.layout[number], self.blocks[number]

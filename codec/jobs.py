@@ -18,7 +18,9 @@ from typing import Any, BinaryIO
 
 from codec import errors
 
-__all__ = ["Jobs", "Progress", "Results", "Run", "cores", "in_order", "in_processes", "shares", "workers"]
+__all__ = ["Jobs", "Progress", "Results", "Run", "cores", "in_forks", "in_order", "in_processes", "shares", "workers"]
+
+AHEAD = 8  # jobs for a process
 
 Progress = Callable[[int, int], None]  # parts done, parts
 Jobs = Iterator[tuple[Any, Callable[[], Any]]]  # each with a key
@@ -97,6 +99,13 @@ def in_processes(jobs: Sequence[Callable[[], bytes]], threads: int) -> Iterator[
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
             os.waitpid(process, 0)
+
+
+def in_forks(jobs: Jobs, threads: int) -> Results:
+    """Run jobs whose results are bytes, as `in_processes` does, but as they come: no more at a time than AHEAD each."""
+    while batch := list(itertools.islice(jobs, AHEAD * workers(threads, cores()))):
+        keys, calls = zip(*batch, strict=True)
+        yield from zip(keys, in_processes(calls, threads), strict=True)
 
 
 def _forkable() -> bool:

@@ -22,7 +22,7 @@ __all__ = ["search"]
 
 MARGIN = 24  # pixels around the reference; vectors that point farther out find the border's pixels
 COARSE = 4  # the coarse frames are so much smaller
-WORTH = 0.6  # what a bit is worth, in absolute differences of a step
+WORTH = 0.4  # what a bit is worth, in absolute differences of a step
 SOFT = 0.35  # steps up to which a difference counts by its square: there it is not coded, and only adds to the error
 REACH = 7  # of the coarse search, in coarse pixels, and more in large frames
 STEPS = (8, 4, 2, 1)  # quarters of a pixel

@@ -20,7 +20,7 @@ from codec.archive import Archive, digest_of
 from codec.catalogue import Block, Catalogue, Look, check_name, check_names, write_catalogue
 from codec.container import Chunk, Header, Kind, pack
 from codec.errors import ModelMismatch, UnsupportedInput
-from codec.jobs import Progress, Run, in_order
+from codec.jobs import Progress, Run, in_forks
 from codec.limits import DEFAULT
 from codec.model import Model
 from codec.picture import Image
@@ -105,7 +105,7 @@ def pack_archive(
                 yield part, partial(encode_block, model, part.look.plan(max_error), *_stacked(images), verify=verify)
 
     coded, done = list[tuple[Part, bytes]](), 0
-    run = run or partial(in_order, threads=threads, count=len(items))
+    run = run or partial(in_forks, threads=threads)
     with contextlib.closing(run(jobs())) as results:  # at once, if anything goes wrong: jobs may be under way
         for part, data in results:
             coded.append((part, data))

@@ -7,11 +7,12 @@ import signal
 import sys
 import threading
 import time
+from functools import partial
 
 import pytest
 
 from codec.errors import CorruptStream
-from codec.jobs import in_order, in_processes, shares, workers
+from codec.jobs import AHEAD, in_forks, in_order, in_processes, shares, workers
 
 
 def test_shares_are_whole_disjoint_and_even():
@@ -145,3 +146,17 @@ def test_a_process_that_dies_is_noticed_and_none_is_left_behind(monkeypatch):
     unfinished.close()
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
+
+
+def test_jobs_in_forks_come_back_in_order_and_are_not_read_far_ahead():
+    read = []
+
+    def jobs():
+        for number in range(40):
+            read.append(number)
+            yield number, partial(bytes, [number])
+
+    results = in_forks(jobs(), 2)
+    assert next(results) == (0, b"\0")
+    assert len(read) <= AHEAD * 2
+    assert list(results) == [(number, bytes([number])) for number in range(1, 40)]
