@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["pack"]
 
-SURE = 1.2  # how much longer a set has to be without a model of its own for that not to be tried
+SURE = 1.05  # how much longer a set has to be without a model of its own for that not to be tried
 
 
 @click.command(context_settings=options.HELP)

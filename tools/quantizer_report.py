@@ -16,6 +16,7 @@ from tools.quantizer_study import BASELINE, METHODS, Paired, Row, against
 __all__ = ["draw_curves", "draw_differences", "draw_rates", "table"]
 
 COLOURS = dict(zip(METHODS, ("#6b6a66", "#1f1f1d", "#0b62a8", "#4d7c0f", "#7b3294", "#b7791f", "#c2410c"), strict=True))
+LATE = 0.1  # of a training: what comes before is off the top of the picture
 MEASURES = {"hard": "distortion", "file": "bits of the file"}
 
 
@@ -75,9 +76,11 @@ def draw_curves(rows: Sequence[Row]) -> bytes:
     """Held-out distortion along the training, a panel for each set: means over seeds, and all seeds as a band."""
 
     def panel(axes: Any, data: str) -> None:
+        late = []
         for method in methods(rows, data):
             of = picked(rows, data, method)
             steps = [step for step, *_ in of[0]["curve"]]
+            late += [error for row in of for step, error, _ in row["curve"] if step >= LATE * max(steps)]
             errors = np.array([[error for _, error, _ in row["curve"]] for row in of])
             axes.plot(steps, errors.mean(0), color=COLOURS[method], linewidth=1.4, label=method)
             axes.fill_between(steps, errors.min(0), errors.max(0), color=COLOURS[method], alpha=0.15, linewidth=0)
@@ -85,7 +88,7 @@ def draw_curves(rows: Sequence[Row]) -> bytes:
             if None not in relaxed:
                 soft = np.array([[soft for *_, soft in row["curve"]] for row in of])
                 axes.plot(steps, soft.mean(0), color=COLOURS[method], linewidth=1, linestyle=":")
-        axes.set(xscale="symlog", yscale="log", xlim=(0, max(steps)))
+        axes.set(yscale="log", xlim=(0, max(steps)), ylim=(0.97 * min(late), 1.03 * max(late)))
         axes.set_xlabel("training step", color=INK, fontsize=9)
 
     return _figure(rows, panel, "held-out mean squared error; dotted: of the relaxed values", 3.6)

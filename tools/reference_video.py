@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 from itertools import product
-from typing import Any
 
 import numpy as np
 
@@ -97,8 +96,8 @@ class Fields:
             }
             expected, spreads = {}, {}
             for at in blocks:
-                ring = [cells[other].sum(0) >> 2 for other in near[at]]
-                ring = np.array(ring + [told[at]] * (5 - len(ring)))
+                means = [cells[other].sum(0) >> 2 for other in near[at]]
+                ring = np.array(means + [told[at]] * (5 - len(means)))
                 expected[at], spreads[at] = np.sort(ring, axis=0)[2], int(np.ptp(ring, axis=0).max())
             count = {at: [sum(int(flags[n]) for n in near[at]) for flags in (live, moved, split)] for at in blocks}
             rows = [6 * (count[at][0] if p else 5) + 2 * min(count[at][1], 2) + int(live_before[at]) for at in blocks]
@@ -194,11 +193,12 @@ def inter(nets: Networks, data: bytes, before: Array, fields: Fields) -> Array:
     return pixels_of(x, *before.shape)
 
 
-def decode(data: bytes, tensors: dict[str, Array]) -> list[Any]:
+def decode(data: bytes, tensors: dict[str, Array]) -> list[Array]:
     """Frames (H, W, C); AssertionError if a digest is another."""
     header, chunks = read_file(data)
     shape = header["height"], header["width"], header["channels"]
-    nets, digests, frames = Networks(tensors), b"", []
+    nets, digests = Networks(tensors), b""
+    frames: list[Array] = []
     for group in (chunk for letter, chunk in chunks if letter == "G"):
         assert group[0] == 0
         first, *others = parts(group[5:])
