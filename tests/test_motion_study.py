@@ -39,10 +39,13 @@ def test_a_network_is_trained_and_measured():
 
 def test_the_codec_pays_for_taps_only():
     built, clips = sprites_model_frozen(), moving_mnist(digits(), 2, 0, frames=12, size=24)
-    row = measure_codec(built, clips)
-    assert row is not None
-    assert 0 < row.frame_bits < 2 * 20
-    assert measure_codec(built, np.random.default_rng(0).integers(0, 256, (1, 12, 9, 9)).astype(np.uint8)) is None
+    taps, whole = (measure_codec(built, clips, whole) for whole in (False, True))
+    assert taps is not None
+    assert whole is not None
+    assert 0 < taps.frame_bits < 2 * 20
+    assert whole.frame_bits > taps.frame_bits + 8 * 8 * 2
+    assert (whole.mse, whole.ssim) == (taps.mse, taps.ssim)
+    assert measure_codec(built, np.random.default_rng(0).integers(0, 256, (1, 12, 9, 9)).astype(np.uint8), True) is None
 
 
 def test_things_that_go_on_keep_their_looks():

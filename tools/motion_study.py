@@ -4,7 +4,7 @@ Rows of the study: frames copied; direct networks with as many parameters, and a
 and its filters; these; and the codec itself, whose hypernetwork makes one filter for each thing (codec/predictor.py),
 and which pays for the taps that things take. All see the same clips of digits that none was trained on.
 
-    bits a frame      of frames 3 .. 20, each given all before it
+    bits a frame      of frames 3 .. 20, each given all before it; the codec's with its sprites, which a clip has once
     10 -> 10          ten frames from ten: squared error summed over a frame, SSIM (7 x 7, range 1), means over frames
 """
 
@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from codec import predictor
 from codec.predictor import TAPS
-from codec.sprites import Sprites
+from codec.sprites import Sprites, encode_group
 from codec.tracks import Sprite, compose, find_sprites
 from tools.transitions import CopyLast, Direct, Hyper, Prediction, operations, parameters, train_transition
 
@@ -37,7 +37,7 @@ __all__ = [
     "table",
 ]
 
-CODEC = "codec: sprites, hypernetwork"
+WHOLE, TAPS_ALONE = "codec, all bits of a clip", "codec, taps alone"
 SEEN = 10  # frames that the next ones are foretold from
 KINDS: dict[str, Callable[[], torch.nn.Module]] = {
     "copy last": CopyLast,
@@ -101,19 +101,26 @@ def measure_network(
     return Row(method, seed, parameters(network), operations(network, clips.shape[-1]), bits, mse, likeness), prediction
 
 
-def measure_codec(built: Sprites, clips: Frames) -> Row | None:
-    """The codec's own hypernetwork on clips; None if one is not a few things that move."""
+def measure_codec(built: Sprites, clips: Frames, whole: bool) -> Row | None:
+    """The codec's own hypernetwork on clips; None if one is not a few things that move.
+
+    whole : count all bits of a clip, sprites and first frame too, over the frames that are foretold; or taps alone
+    """
     bits, told, things = [], [], 0
+    frames = clips.shape[1] - 2
     for clip in clips:
         sprites, seen = find_sprites(clip), find_sprites(clip[:SEEN])
         if sprites is None or seen is None:
             return None
         things = max(things, len(sprites))
-        bits.append(_tap_bits(built, sprites, clip.shape[1:]))
+        data = encode_group(built, clip)
+        if data is None:
+            return None
+        bits.append(8 * len(data) / frames if whole else _tap_bits(built, sprites, clip.shape[1:]))
         told.append(continued(built, seen, clip.shape[1:], len(clip) - SEEN) / 255)
     mse, likeness = _foretold(clips, told)
     count = sum(unit.convs[0].weight.size + unit.bias.size for unit in built.predictor.units)
-    return Row(CODEC, 0, count, count * things, float(np.mean(bits)), mse, likeness)
+    return Row(WHOLE if whole else TAPS_ALONE, 0, count, count * things, float(np.mean(bits)), mse, likeness)
 
 
 def continued(built: Sprites, sprites: list[Sprite], frame: tuple[int, ...], frames: int) -> Frames:

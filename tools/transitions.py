@@ -1,10 +1,10 @@
 """Networks that predict the next frame of a clip from the last two: a hypernetwork's filters, and a direct network.
 
-    hyper     w_c = softmax(H(cost volume around cell c)),  x~(p) = sum_d w_c(p)(d) x_t(p - d)
+    hyper     w_c = softmax(a v_c + H(v_c)),  x~(p) = sum_d w_c(p)(d) x_t(p - d)
     direct    x~ = D(x_t, x_t-1)
 
-H is given how well frame t fits frame t - 1 under each displacement d, around each cell of a coarse grid (81 numbers),
-and where the cell is; it makes the weights of a small transition network, one filter of 9 x 9 for each cell, which is
+v_c is how well frame t fits frame t - 1 under each displacement d, around cell c of a coarse grid (81 numbers); with
+where the cell is, H makes of it the weights of a small transition network, one filter of 9 x 9 for each cell, which is
 then run on frame t (Jia et al. 2016, dynamic filter networks; Ha et al. 2017, hypernetworks). D is a plain network of
 convolutions. Both feed one and the same small head, which turns the prediction around a pixel into a distribution of
 its value; they are trained to make that short, and compared in bits a frame.
@@ -42,6 +42,7 @@ TAPS = (2 * FAR + 1) ** 2
 CELL = 4  # pixels a side of a cell of the coarse grid
 WINDOW = 13  # pixels a side that a cell's costs are taken over
 COMPONENTS = 2
+SHARPNESS = 20.0
 LEAK = 2.0**-13
 BATCH = 4
 RATE, LAST, WARMUP = 3e-3, 0.01, 50
@@ -57,6 +58,7 @@ class Hyper(nn.Module):
         self.network = nn.Sequential(
             nn.Conv2d(TAPS + 4, width, 1), nn.ReLU(), nn.Conv2d(width, width, 1), nn.ReLU(), nn.Conv2d(width, TAPS, 1)
         )
+        self.sharpness = nn.Parameter(torch.tensor(SHARPNESS))  # of the first hypothesis: as before, so again
 
     def filters(self, x: Tensor) -> Tensor:
         """(B, TAPS, H / CELL, W / CELL) weights of the transition."""
@@ -68,7 +70,8 @@ class Hyper(nn.Module):
         y, x_ = torch.meshgrid(torch.arange(costs.shape[2]), torch.arange(costs.shape[3]), indexing="ij")
         sides = [y, x_, height // CELL - 1 - y, width // CELL - 1 - x_]
         place = torch.stack(sides).float().mul(CELL / 8).clamp(max=4).expand(len(x), -1, -1, -1)
-        weights: Tensor = torch.softmax(self.network(torch.cat([costs, place], 1)), 1)
+        logits = self.sharpness * costs + self.network(torch.cat([costs, place], 1))
+        weights: Tensor = torch.softmax(logits, 1)
         return weights
 
     def forward(self, x: Tensor) -> Tensor:

@@ -63,7 +63,8 @@ def rival(name: str, height: int, rate: Fraction) -> Codec:
     import av
 
     label, encoder, options = RIVALS[name]
-    fixed = options | ({"x265-params": "pools=none:frame-threads=1:log-level=none"} if encoder == "libx265" else {})
+    quiet = {"x265-params": "pools=none:frame-threads=1:log-level=none:info=0"} if encoder == "libx265" else {}
+    fixed = options | quiet
 
     def code(pixels: Pixels, crf: float) -> bytes:
         frames, file = _frames(pixels, height), io.BytesIO()
@@ -75,7 +76,7 @@ def rival(name: str, height: int, rate: Fraction) -> Codec:
                 made = av.VideoFrame.from_ndarray(_rgb(frame), "rgb24")
                 container.mux(stream.encode(made.reformat(format="yuv420p", **_exactly(av))))
             container.mux(stream.encode(None))
-        return file.getvalue()
+        return _bare(file.getvalue()) if encoder == "libx264" else file.getvalue()
 
     def decode(data: bytes) -> Pixels:
         with av.open(io.BytesIO(data), "r", format="h264" if encoder == "libx264" else "hevc") as container:
@@ -100,6 +101,13 @@ def _frames(pixels: Pixels, height: int) -> list[Pixels]:
     """The frames of a clip; what is not as high (to warm up) is one frame."""
     parts = pixels.reshape(-1, height, *pixels.shape[1:]) if len(pixels) % height == 0 else pixels[None]
     return [part[..., 0] if part.shape[2] == 1 else part for part in parts]
+
+
+def _bare(data: bytes) -> bytes:
+    """An H.264 stream without the unit in which x264 spells out its settings, which is long beside a short clip."""
+    start, supplement = b"\0\0\1", 6
+    first, *units = data.split(start)
+    return first + b"".join(start + unit for unit in units if unit[0] & 31 != supplement)
 
 
 def _rgb(frame: Pixels) -> Pixels:

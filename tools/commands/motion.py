@@ -78,11 +78,10 @@ def motion(data: Path, output: Path, seeds: int, steps: int, clips: int, model: 
                     if method == "hypernetwork":
                         atomic_write(output / "filters.png", motion_plot.draw_filters(prediction, shown[0]), force=True)
         rows = [row for row in rows if row.method in KINDS]
-        if (codec := measure_codec(built, shown)) is not None:
-            rows.append(codec)
-            seen = find_sprites(shown[0, :SEEN])
-            if seen is not None:
-                told[codec.method] = continued(built, seen, shown.shape[2:], shown.shape[1] - SEEN) / 255
+        rows += filter(None, (measure_codec(built, shown, whole) for whole in (True, False)))
+        seen = find_sprites(shown[0, :SEEN])
+        if seen is not None:
+            told["codec"] = continued(built, seen, shown.shape[2:], shown.shape[1] - SEEN) / 255
         save()
         if len(told) > len(KINDS):
             atomic_write(output / "foretold.png", motion_plot.draw_frames(told), force=True)
