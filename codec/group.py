@@ -33,7 +33,7 @@ __all__ = ["DIGEST", "LARGEST_FRAME", "LossyGroup", "Way", "decode_group", "enco
 
 DIGEST = 4  # bytes
 HEAD = 1 + DIGEST
-FINER = 0  # how much the step index of inter frames is above that of intra frames
+COARSER = 3  # how much the step index of inter frames is below that of the intra frame, which they all build on
 CUT = 12.0  # mean difference, in grey levels, from which a frame may be the first of a scene
 CUT_RISE = 2.0  # and how much more it is than that of the frame before
 LARGEST_FRAME = 1 << 25  # pixels: an inter frame is worked on as a whole, at some hundred bytes a pixel
@@ -61,7 +61,7 @@ class LossyGroup:
 
     def __init__(self, built: Photo, step_index: int, effort: int, threads: int) -> None:
         self._built, self._step_index, self._effort, self._threads = built, step_index, effort, threads
-        self._inter_index = min(step_index + FINER, len(built.steps) - 1)
+        self._inter_index = max(step_index - COARSER, 0)
         self._parts: list[bytes] = []
         self._digest = hashlib.blake2b()
         self._past: Past | None = None
@@ -76,14 +76,14 @@ class LossyGroup:
         """Add a frame (H, W, 1 or 3); False, and nothing is added, if it had better be the first of the next group."""
         thumb = _thumb(frame)
         if self._past is None:
-            part, decoded = self._intra(frame)
+            part, decoded = self._intra(frame, self._step_index)
             self._past = Past.after(decoded, self._threads)
         else:
             change = float(np.abs(thumb - self._thumb).mean())
             doubtful = change > CUT and change > CUT_RISE * self._rise
             past = copy.deepcopy(self._past) if doubtful else self._past
             part = encode_frame(self._built, frame, past, self._inter_index, self._effort)
-            if doubtful and len(self._intra(frame)[0]) < len(part):
+            if doubtful and len(self._intra(frame, self._inter_index)[0]) < len(part):  # at equal quality
                 return False
             self._past, self._rise = past, change
         self._thumb = thumb
@@ -95,8 +95,8 @@ class LossyGroup:
         """The data of the group."""
         return bytes([Way.LOSSY]) + self._digest.digest()[:DIGEST] + join(self._parts)
 
-    def _intra(self, frame: U8) -> tuple[bytes, U8]:
-        tiles, decoded = encode_tiles(self._built, frame, self._step_index, self._effort, self._threads)
+    def _intra(self, frame: U8, step_index: int) -> tuple[bytes, U8]:
+        tiles, decoded = encode_tiles(self._built, frame, step_index, self._effort, self._threads)
         return join(tiles), decoded
 
 

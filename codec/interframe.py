@@ -31,7 +31,7 @@ __all__ = ["Past", "decode_frame", "encode_frame"]
 
 RESTORED = 64  # flag beside the step index
 NONZERO = 7.0  # bits that a coefficient costs, about, and as many as its magnitude's square has
-LEAST = 4.0  # bits that coding a block costs, about
+LEAST = 7.0  # bits that coding a block costs, about
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]

@@ -30,7 +30,7 @@ from codec.predictor import ESCAPE, Predictor
 from codec.residual import Group
 from codec.tracks import MOST, Sprite, compose, find_sprites
 
-__all__ = ["STRUCTURE", "Sprites", "build", "decode_group", "encode_group", "self_test", "sprites"]
+__all__ = ["STRUCTURE", "Sprites", "build", "decode_group", "encode_group", "self_test", "sprites", "stacked"]
 
 STRUCTURE = "sprites-1"  # the card's "structure": which networks the tensors are for
 LARGEST = 128  # rows and columns of a sprite
@@ -93,7 +93,7 @@ def encode_group(built: Sprites, frames: U8) -> bytes | None:
     """Code frames (T, H, W) uint8, or None if they are not a few things that move over black."""
     if max(frames.shape[1:]) > FARTHEST or not frames.any() or (found := find_sprites(frames)) is None:
         return None
-    found = _stacked(found, built.side)
+    found = stacked(found, built.side)
     if max(found[0].pixels.shape) > LARGEST:
         return None
     writer = Writer(Encoder())
@@ -154,7 +154,7 @@ def _is_native(pixels: U8, native: int) -> int:
     return int(pixels.shape[1:] == (native, native))
 
 
-def _stacked(found: list[Sprite], native: int) -> list[Sprite]:
+def stacked(found: list[Sprite], native: int) -> list[Sprite]:
     """Sprites in boxes of one size: as the networks know them, centre of mass in the middle, if they fit there."""
     placed = [_centred(sprite, native) for sprite in found]
     if all(sprite is not None for sprite in placed):

@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from codec import predictor
 from codec.predictor import TAPS
-from codec.sprites import Sprites, encode_group
+from codec.sprites import Sprites, encode_group, stacked
 from codec.tracks import Sprite, compose, find_sprites
 from tools.transitions import CopyLast, Direct, Hyper, Prediction, operations, parameters, train_transition
 
@@ -112,6 +112,7 @@ def measure_codec(built: Sprites, clips: Frames, whole: bool) -> Row | None:
         sprites, seen = find_sprites(clip), find_sprites(clip[:SEEN])
         if sprites is None or seen is None:
             return None
+        sprites, seen = stacked(sprites, built.side), stacked(seen, built.side)  # as the hypernetwork knows them
         things = max(things, len(sprites))
         data = encode_group(built, clip)
         if data is None:

@@ -19,11 +19,14 @@ __all__ = ["RIVALS", "engram", "rival", "stacked"]
 
 LADDER = (15.0, 30.0, 45.0, 60.0, 75.0, 90.0)
 CRFS = (45.0, 40.0, 35.0, 30.0, 25.0, 20.0, 15.0)
-RIVALS = {  # name: label, encoder of FFmpeg, its options
-    "x264-zerolatency": ("x264 zerolatency", "libx264", {"preset": "medium", "tune": "zerolatency"}),
-    "x264": ("x264", "libx264", {"preset": "medium"}),
-    "x265-zerolatency": ("x265 zerolatency", "libx265", {"preset": "medium", "tune": "zerolatency"}),
-    "x265": ("x265", "libx265", {"preset": "medium"}),
+RIVALS = {  # name: label, encoder of FFmpeg, kind of pixels, options
+    f"{name}{suffix}": (f"{label}{words}", encoder, kind, options)
+    for name, label, encoder, options in (
+        ("x264-zerolatency", "x264 zerolatency", "libx264", {"preset": "medium", "tune": "zerolatency"}),
+        ("x264", "x264", "libx264", {"preset": "medium"}),
+        ("x265", "x265", "libx265", {"preset": "medium"}),
+    )
+    for suffix, words, kind in (("", "", "yuv420p"), ("-444", " 4:4:4", "yuv444p"))
 }
 
 
@@ -59,10 +62,10 @@ def engram(height: int, rate: Fraction, model: str, *, intra: bool, effort: int,
 
 
 def rival(name: str, height: int, rate: Fraction) -> Codec:
-    """An encoder of FFmpeg through PyAV: 4:2:0, one thread, constant rate factor."""
+    """An encoder of FFmpeg through PyAV: one thread, constant rate factor."""
     import av
 
-    label, encoder, options = RIVALS[name]
+    label, encoder, kind, options = RIVALS[name]
     quiet = {"x265-params": "pools=none:frame-threads=1:log-level=none:info=0"} if encoder == "libx265" else {}
     fixed = options | quiet
 
@@ -70,11 +73,11 @@ def rival(name: str, height: int, rate: Fraction) -> Codec:
         frames, file = _frames(pixels, height), io.BytesIO()
         with av.open(file, "w", format="h264" if encoder == "libx264" else "hevc") as container:
             stream: Any = container.add_stream(encoder, rate=rate, options=fixed | {"crf": f"{crf:g}"})
-            stream.width, stream.height, stream.pix_fmt = frames[0].shape[1], height, "yuv420p"
+            stream.width, stream.height, stream.pix_fmt = frames[0].shape[1], height, kind
             stream.codec_context.thread_count = 1
             for frame in frames:
                 made = av.VideoFrame.from_ndarray(_rgb(frame), "rgb24")
-                container.mux(stream.encode(made.reformat(format="yuv420p", **_exactly(av))))
+                container.mux(stream.encode(made.reformat(format=kind, **_exactly(av))))
             container.mux(stream.encode(None))
         return _bare(file.getvalue()) if encoder == "libx264" else file.getvalue()
 
@@ -87,7 +90,7 @@ def rival(name: str, height: int, rate: Fraction) -> Codec:
     return Codec(
         name=name,
         label=label,
-        settings=f"{encoder} through PyAV, 4:2:0, {options}, one thread",
+        settings=f"{encoder} through PyAV, {kind}, {options}, one thread",
         version=f"PyAV {av.__version__}",
         knob="crf",
         ladder=CRFS,

@@ -33,7 +33,7 @@ def motion(data: Path, output: Path, seeds: int, steps: int, clips: int, model: 
         import torch
 
         from codec.model import load_model
-        from codec.sprites import sprites
+        from codec.sprites import sprites, stacked
         from codec.tracks import find_sprites
         from tools import image_sets, motion_plot, results
         from tools.motion_study import KINDS, SEEN, Row, continued, measure_codec, measure_network, table
@@ -81,7 +81,7 @@ def motion(data: Path, output: Path, seeds: int, steps: int, clips: int, model: 
         rows += filter(None, (measure_codec(built, shown, whole) for whole in (True, False)))
         seen = find_sprites(shown[0, :SEEN])
         if seen is not None:
-            told["codec"] = continued(built, seen, shown.shape[2:], shown.shape[1] - SEEN) / 255
+            told["codec"] = continued(built, stacked(seen, built.side), shown.shape[2:], shown.shape[1] - SEEN) / 255
         save()
         if len(told) > len(KINDS):
             atomic_write(output / "foretold.png", motion_plot.draw_frames(told), force=True)
