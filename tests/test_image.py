@@ -178,7 +178,7 @@ def test_the_model_has_to_be_the_one_that_was_used():
 def test_what_is_no_photo_is_refused_before_its_model_is_looked_for():
     header, _ = unpack(coded(SMALL))
     for other in (replace(header, kind=Kind.ARCHIVE), replace(header, channels=2), replace(header, bit_depth=16)):
-        with pytest.raises(image.UnsupportedVersion, match=r"kind ARCHIVE|2 channels|16 bits"):
+        with pytest.raises(image.UnsupportedVersion, match=r"archive|2 channels|16 bits"):
             decode(pack(replace(other, model_id=bytes(8)), [Chunk("z", b"")]))
 
 

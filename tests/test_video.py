@@ -20,9 +20,12 @@ from codec.errors import (
     UnsupportedInput,
     UnsupportedVersion,
 )
+from codec.group import Way, way_of
 from codec.image import encode
 from codec.limits import Limits
+from codec.model import load_model
 from codec.picture import Image
+from codec.tracks import Sprite, compose
 from codec.video import decode_video, encode_video, plan_of
 from tests.checks import check_only_codec_errors, check_truncations, conformance_model, lossless_model
 from tests.clips import moving, psnr
@@ -219,3 +222,17 @@ def test_progress_counts_frames():
     seen.clear()
     opened(data, slice(1, 3), progress=lambda *each: seen.append(each))
     assert seen == [(1, 2), (2, 2)]
+
+
+def test_things_that_move_over_black_cost_their_sprites_and_little_more():
+    rng = np.random.default_rng(0)
+    ways = [np.array([2, 3]) + np.arange(12)[:, None] * [1, 2], np.array([24, 6]) - np.arange(12)[:, None] * [2, 0]]
+    things = [Sprite(rng.integers(1, 256, (6, 5)).astype(np.uint8), way) for way in ways]
+    frames = compose(things, (12, 40, 40))
+    data = encode_video(frames, rate=Fraction(10), lossless=True)
+    header, chunks = unpack(data)
+    assert [way_of(group) for group, _ in plan_of(header, chunks).groups] == [Way.SPRITES]
+    assert header.model_id == load_model("digits").id
+    assert len(data) < 250  # 60 pixels of noise, twelve frames
+    np.testing.assert_array_equal(np.stack(list(decode_video(data))), frames)
+    np.testing.assert_array_equal(np.stack(list(decode_video(data, slice(5, 7)))), frames[5:7])
