@@ -235,7 +235,7 @@ def spell(values: Sequence[int]) -> bytes:
 
 def numbers(data: bytes) -> list[int]:
     """The twin of `spell`; CorruptStream if the last one is cut."""
-    cursor, values = _Cursor(data), []
+    cursor, values = _Cursor(data), list[int]()
     while cursor.at < len(data):
         values.append(cursor.varint(f"number {len(values)}"))
     return values

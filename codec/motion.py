@@ -78,8 +78,8 @@ def predict(reference: U8, vectors: Ints) -> F32:
         for a, b in QUARTERS_OF_WINDOW:
             grid[:, y + a, :, x + b] += parts[:, :, a, :, b].swapaxes(0, 1)
     inner = sums[:, START : START + CELL * rows, START : START + CELL * columns].transpose(1, 2, 0)
-    mean = np.floor((inner + 128) * np.float32(1 / 256))
-    return np.clip(mean, 0, 255 << FRACTION)
+    mean: F32 = np.clip(np.floor((inner + 128) * np.float32(1 / 256)), 0, 255 << FRACTION)
+    return mean
 
 
 def _most_frequent(vectors: I64) -> I64:
@@ -131,7 +131,8 @@ def _interpolated(planes: U8, start: I64, size: tuple[int, int], down: int, righ
 def _run(start: I64, length: int, fraction: int, stop: int) -> I64:
     """Indices of `length` pixels from (n, 1) starts on, with the taps around them; outside, those of the border."""
     first, count = (BEFORE, length + TAPS - 1) if fraction else (0, length)
-    return np.clip(start - first + np.arange(count), 0, stop - 1)
+    indices: I64 = np.clip(start - first + np.arange(count), 0, stop - 1)
+    return indices
 
 
 def filtered(x: F32, fraction: int, axis: int) -> F32:

@@ -120,18 +120,21 @@ def _expected(vectors: I64) -> I64:
     """About what the entropy coder will expect: the median of the four neighbours."""
     padded = np.pad(vectors, ((1, 1), (1, 1), (0, 0)), mode="edge")
     around = np.stack([padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]])
-    return np.sort(around, axis=0)[1:3].sum(axis=0) >> 1
+    median: I64 = np.sort(around, axis=0)[1:3].sum(axis=0) >> 1
+    return median
 
 
 def _luma(x: U8) -> F32:
-    return x[..., 0].astype(np.float32) if x.shape[2] == 1 else x @ np.array([0.25, 0.5, 0.25], np.float32)
+    weights = np.array([1.0] if x.shape[2] == 1 else [0.25, 0.5, 0.25], np.float32)
+    luma: F32 = x.astype(np.float32) @ weights
+    return luma
 
 
 def _upsampled(luma: F32) -> U8:
     """(H, W) -> (4 (H + 2 MARGIN), 4 (W + 2 MARGIN)), as prediction interpolates."""
-    padded = np.pad(luma, ((MARGIN + 3, MARGIN + 4), (MARGIN + 3, MARGIN + 4)), mode="edge")
+    padded: F32 = np.pad(luma, ((MARGIN + 3, MARGIN + 4), (MARGIN + 3, MARGIN + 4)), mode="edge")
     for _ in (0, 1):  # columns, then rows
-        phases = [filtered(padded, fraction, 1) / 64 for fraction in range(QUARTERS)]
+        phases = [filtered(padded, fraction, 1) / np.float32(64) for fraction in range(QUARTERS)]
         padded = np.stack(phases, axis=-1).reshape(len(padded), -1).T
     return np.clip(np.rint(padded), 0, 255).astype(np.uint8)
 

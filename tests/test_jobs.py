@@ -11,6 +11,7 @@ from functools import partial
 
 import pytest
 
+from codec import jobs
 from codec.errors import CorruptStream
 from codec.jobs import AHEAD, in_forks, in_order, in_processes, shares, workers
 
@@ -136,7 +137,9 @@ def test_a_failure_in_a_process_arrives_as_it_was_raised(raised, expected):
 @pytest.mark.skipif(sys.platform != "linux", reason="forks on Linux only")
 @pytest.mark.usefixtures("two_cores")
 def test_a_process_that_dies_is_noticed_and_none_is_left_behind(monkeypatch):
-    monkeypatch.setattr("codec.jobs._forkable", lambda: True)
+    forked, children = jobs._forked, []
+    monkeypatch.setattr(jobs, "_forkable", lambda: True)
+    monkeypatch.setattr(jobs, "_forked", lambda *given: children.append(forked(*given)) or children[-1])
     results = in_processes([lambda: b"a", lambda: os.kill(os.getpid(), signal.SIGKILL) or b""], 2)
     assert next(results) == b"a"
     with pytest.raises(RuntimeError, match="worker process died"):
@@ -144,19 +147,21 @@ def test_a_process_that_dies_is_noticed_and_none_is_left_behind(monkeypatch):
     unfinished = in_processes([lambda: b"a", lambda: time.sleep(60) or b"b"], 2)
     next(unfinished)
     unfinished.close()
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    assert len(children) == 4
+    for process, _ in children:
+        with pytest.raises(ChildProcessError):
+            os.waitpid(process, os.WNOHANG)
 
 
 def test_jobs_in_forks_come_back_in_order_and_are_not_read_far_ahead():
     read = []
 
-    def jobs():
+    def calls():
         for number in range(40):
             read.append(number)
             yield number, partial(bytes, [number])
 
-    results = in_forks(jobs(), 2)
+    results = in_forks(calls(), 2)
     assert next(results) == (0, b"\0")
     assert len(read) <= AHEAD * 2
     assert list(results) == [(number, bytes([number])) for number in range(1, 40)]

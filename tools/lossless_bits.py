@@ -87,8 +87,8 @@ def _place(count: int) -> tuple[int, int, int, Ints, Ints]:
             y, x = np.divmod(at, strip["part"].shape[-1])
             y, x = 2 * (y + strip["rows"].start) + PHASES[phase].top, 2 * x + PHASES[phase].left
         else:  # whether a plane is constant, and then its coarsest level
-            coarse = callers.get("_plain", {"shape": (1, 1)})["shape"]
-            level, phase, plane = walk["levels"], RAW, len(walk["constant"]) - ("_plain" in callers)
+            coarse = callers.get("plain", {"shape": (1, 1)})["shape"]
+            level, phase, plane = walk["levels"], RAW, len(walk["constant"]) - ("plain" in callers)
             y, x = np.divmod(np.arange(count), coarse[-1])
     except KeyError as error:
         raise RuntimeError(f"the walk of codec/residual.py has changed: no variable {error}") from error
