@@ -13,7 +13,6 @@ raster order: PixelCNN, van den Oord et al. 2016; wavefronts: as in video coders
 from __future__ import annotations
 
 import functools
-import hashlib
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,9 +29,8 @@ from codec.intnet import Carrier, Unit
 from codec.lattice import AROUND, QUARTERS, Offset, View, logarithm, nearest
 from codec.layers import Layers
 from codec.mixture import OUTPUTS, TABLED, code_samples, mixture, tables
-from codec.mixture import self_test as mixture_self_test
 from codec.model import Model, verified
-from codec.residual import Group, net_of, plain
+from codec.residual import Group, net_of, plain, self_test
 
 __all__ = [
     "NEAR", "PLACES", "REACH", "SLOPE", "STRUCTURE", "TOP", "WIDE", "Alike", "Front", "Reader", "Writer",
@@ -109,18 +107,6 @@ def taken(layers: Layers) -> Alike:
         for plane in range(planes)
     ]
     return Alike(tuple((lively, quiet) for lively, quiet in nets), tuple(tuple(row) for row in values.tolist()))
-
-
-def self_test(built: Alike, engine: Any = None) -> str:
-    """Digest of all layers' outputs, and of the mixtures' probabilities, for fixed inputs.
-
-    `engine` as for `intnet.self_test`.
-    """
-    digest = hashlib.blake2b(digest_size=8)
-    for unit in built.units():
-        digest.update(intnet.self_test(unit, engine))
-    digest.update(mixture_self_test())
-    return digest.hexdigest()
 
 
 def encode_planes(built: Alike, groups: Sequence[Group], planes: Sequence[Ints]) -> bytes:

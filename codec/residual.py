@@ -14,7 +14,7 @@ import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,7 +128,13 @@ def net_of(layers: Layers, name: str, columns: int, most: int = lattice.CLIP, an
     return chained(*units, layers.unit(f"{name}.{count}", (entry,), OUTPUTS + anchors, -FARTHEST, FARTHEST))
 
 
-def self_test(built: Residual, engine: Any = None) -> str:
+class Networks(Protocol):
+    """Whatever has units and mixtures: these networks, those of alike.py, and those of sprites.py."""
+
+    def units(self) -> Iterator[Unit]: ...
+
+
+def self_test(built: Networks, engine: Any = None) -> str:
     """Digest of all layers' outputs, and of the mixtures' probabilities, for fixed inputs.
 
     `engine` as for `intnet.self_test`.

@@ -17,17 +17,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from codec import alike, intnet, predictor
+from codec import alike, predictor
 from codec.alike import Alike, Reader, Writer, uniform
 from codec.digest import sample_bytes
 from codec.entropy import TOTAL, Decoder, Encoder
 from codec.errors import CorruptStream, Desync
 from codec.intnet import Unit
 from codec.layers import Layers
-from codec.mixture import self_test as mixture_self_test
 from codec.model import Model, verified
 from codec.predictor import ESCAPE, Predictor
-from codec.residual import Group
+from codec.residual import Group, self_test
 from codec.tracks import MOST, Sprite, compose, find_sprites
 
 __all__ = ["STRUCTURE", "Sprites", "build", "decode_group", "encode_group", "self_test", "sprites", "stacked"]
@@ -78,15 +77,6 @@ def build(tensors: Mapping[str, NDArray[Any]]) -> Sprites:
     built = Sprites(alike.taken(layers), predictor.taken(layers), int(side[0]))
     layers.finish()
     return built
-
-
-def self_test(built: Sprites, engine: Any = None) -> str:
-    """Digest of all layers' outputs, and of the mixtures' probabilities, for fixed inputs."""
-    digest = hashlib.blake2b(digest_size=8)
-    for unit in built.units():
-        digest.update(intnet.self_test(unit, engine))
-    digest.update(mixture_self_test())
-    return digest.hexdigest()
 
 
 def encode_group(built: Sprites, frames: U8) -> bytes | None:

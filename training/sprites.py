@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -29,10 +28,10 @@ from training import engine
 from training.moving_mnist import draw_motion
 from training.residual import HIGHEST
 from training.residual_export import ACTIVATION, HIGHEST_OUTPUT, layer_tensors, residual_tensors
+from training.style import Schedule, fit
 
 __all__ = ["Hypernetwork", "draw_ways", "sprites_model", "tap_bits", "train_hypernetwork"]
 
-RATE, LAST, WARMUP = 2e-3, 0.005, 50
 CLIPS = 256  # of a step
 USUAL = 0.75  # share of steps with clips of the standard size and speed
 SIDE, FRAME, SPEED = 28, 64, 3.6
@@ -79,22 +78,13 @@ def train_hypernetwork(
     model: Hypernetwork, minutes: float, *, seed: int = 0, progress: Callable[[float, float], None] | None = None
 ) -> Hypernetwork:
     """Train on clips drawn anew in each step; `progress` is told the share of the time and the bits of a transition."""
-    optimizer = torch.optim.Adam(model.parameters(), lr=RATE, betas=(0.9, 0.99))
-    begun, step, mean = time.monotonic(), 0, 0.0
-    while (done := (time.monotonic() - begun) / 60 / minutes) < 1:
-        rng = np.random.default_rng([seed, step])
-        cosine = LAST + (1 - LAST) * 0.5 * (1 + math.cos(math.pi * done))
-        for group in optimizer.param_groups:
-            group["lr"] = RATE * min(1, (step + 1) / WARMUP) * cosine
-        loss = tap_bits(model, *draw_ways(rng, CLIPS)).mean()
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        step += 1
-        mean += (loss.item() - mean) * max(0.02, 1 / step)
-        if progress and step % 20 == 0:
-            progress(done, mean)
+    fit(
+        model,
+        lambda rng: tap_bits(model, *draw_ways(rng, CLIPS)).mean(),
+        Schedule(minutes),
+        seed=seed,
+        progress=progress,
+    )
     return model.eval()
 
 

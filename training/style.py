@@ -27,7 +27,7 @@ from codec.mixture import COMPONENTS, LEAK_BITS, TABLED
 from codec.planes import reversible
 from training.residual import COARSEST, FINEST, HIGHEST
 
-__all__ = ["Schedule", "Style", "frequent", "planes_of", "style_bits", "train_style"]
+__all__ = ["Schedule", "Style", "fit", "frequent", "planes_of", "style_bits", "train_style"]
 
 ANCHORS = 8
 SHRINK = 0.1  # of a head's first weights
@@ -175,23 +175,40 @@ def train_style(
     progress: Callable[[float, float], None] | None = None,
 ) -> Style:
     """Train a model on pictures of one size; `progress` is told the share of the time and the bits of a sample."""
+    batch = max(1, schedule.pixels // planes[0][0].size)
+
+    def loss(rng: np.random.Generator) -> Tensor:
+        chosen = rng.integers(len(planes[0]), size=batch)
+        drawn = [plane[chosen] for plane in planes]
+        bits: Tensor = style_bits(model, drawn, depth, rng).sum()
+        return bits / (drawn[0].size * len(planes))
+
+    fit(model, loss, schedule, seed=seed, stop=stop, progress=progress)
+    return model.eval()
+
+
+def fit(
+    model: nn.Module,
+    loss: Callable[[np.random.Generator], Tensor],
+    schedule: Schedule,
+    *,
+    seed: int = 0,
+    stop: Callable[[], bool] = lambda: False,
+    progress: Callable[[float, float], None] | None = None,
+) -> None:
+    """Minimise a loss, drawn anew in each step, for some minutes: Adam, and a rate that falls along a cosine."""
     optimizer = torch.optim.Adam(model.parameters(), lr=schedule.rate, betas=(0.9, 0.99))
     begun, step, mean = time.monotonic(), 0, 0.0
-    batch = max(1, schedule.pixels // planes[0][0].size)
     while (done := (time.monotonic() - begun) / 60 / schedule.minutes) < 1 and not stop():
-        rng = np.random.default_rng([seed, step])
         cosine = schedule.last + (1 - schedule.last) * 0.5 * (1 + math.cos(math.pi * done))
         for group in optimizer.param_groups:
             group["lr"] = schedule.rate * min(1, (step + 1) / schedule.warmup) * cosine
-        chosen = rng.integers(len(planes[0]), size=batch)
-        drawn = [plane[chosen] for plane in planes]
-        loss = style_bits(model, drawn, depth, rng).sum() / (drawn[0].size * len(planes))
+        found = loss(np.random.default_rng([seed, step]))
         optimizer.zero_grad()
-        loss.backward()
+        found.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         step += 1
-        mean += (loss.item() - mean) * max(0.02, 1 / step)
+        mean += (found.item() - mean) * max(0.02, 1 / step)
         if progress and step % 20 == 0:
             progress(done, mean)
-    return model.eval()
