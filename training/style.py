@@ -180,8 +180,8 @@ def train_style(
     def loss(rng: np.random.Generator) -> Tensor:
         chosen = rng.integers(len(planes[0]), size=batch)
         drawn = [plane[chosen] for plane in planes]
-        bits: Tensor = style_bits(model, drawn, depth, rng).sum()
-        return bits / (drawn[0].size * len(planes))
+        mean: Tensor = style_bits(model, drawn, depth, rng).sum() / (drawn[0].size * len(planes))
+        return mean
 
     fit(model, loss, schedule, seed=seed, stop=stop, progress=progress)
     return model.eval()
