@@ -17,9 +17,8 @@ apart, and 0 that none is. It depends on the scale of the values. So the plane i
 and with values brought to one scale, as Tapia and Estévez (2020) do: every feature to mean 0 and variance 1 (a picture
 as a whole), s = gamma sqrt(d) N^(-1/(4+d)) with gamma = 1.
 
-Nearly all time goes into eigenvalues. Early in a training, when a layer hardly tells samples apart, they decay quickly,
-and those of a small matrix are enough (`factor`). Otherwise they are flat, 1000 of a thousand matter, and no way around
-all of them was found: the others are slower, or less exact than 1e-6 bit.
+Nearly all time goes into the eigenvalues of large matrices. They decay without a gap, and all of them count, but they
+are wanted for a sum only, which is to be had without them (`plane_spectra`).
 """
 
 from __future__ import annotations
@@ -32,6 +31,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tools.plane_spectra import spectral_sum
+
 __all__ = [
     "ALPHA",
     "LEE_JO",
@@ -39,7 +40,6 @@ __all__ = [
     "TAPIA_ESTEVEZ",
     "Kernel",
     "Variable",
-    "factor",
     "gram",
     "information",
     "joint",
@@ -54,8 +54,8 @@ Floats = NDArray[np.float64]
 
 ALPHA = 1.01  # close to Shannon's 1
 GAMMA = 2.0
-LARGE = 200  # samples from which on it pays to look for a small factor
-TAIL = 1e-6  # over N: the share of the trace that a factor may leave
+BLOCK = 64
+LARGE = 400  # samples from which on a sum over eigenvalues is quicker than the eigenvalues
 
 
 def renyi_entropy(x: ArrayLike, sigma: float | None = None, alpha: float = ALPHA) -> float:
@@ -106,13 +106,15 @@ def gram(x: ArrayLike, sigma: float | None = None) -> Floats:
         raise ValueError(f"the width of a kernel is positive and finite, got {sigma}")
     rows = (rows - rows.mean(0)) / (math.sqrt(2) * sigma)  # around 0, where differences of squares lose least
     squares = np.einsum("ij,ij->i", rows, rows)
-    matrix: Floats = rows @ rows.T  # in place from here on: a new matrix costs as much as filling it
-    matrix *= 2
-    matrix -= np.add.outer(squares, squares)  # minus the squared distances
-    np.minimum(matrix, 0, out=matrix)
-    np.fill_diagonal(matrix, 0)
-    np.exp(matrix, out=matrix)
-    matrix /= len(rows)
+    matrix: Floats = rows @ rows.T
+    for start in range(0, len(rows), BLOCK):  # in place, and so few rows at once that they stay in the cache
+        part = matrix[start : start + BLOCK]
+        part *= 2
+        part -= np.add.outer(squares[start : start + BLOCK], squares)  # minus the squared distances
+        np.minimum(part, 0, out=part)
+        np.fill_diagonal(part[:, start:], 0)
+        np.exp(part, out=part)
+        part /= len(rows)
     return matrix
 
 
@@ -128,44 +130,20 @@ def _samples(x: ArrayLike) -> Floats:
 def matrix_entropy(matrix: Floats, alpha: float = ALPHA) -> float:
     """Rényi's entropy of the eigenvalues of a positive semidefinite matrix, taken as probabilities, in bits.
 
-    Of a small `factor`, it is off by less than 1e-6 bit. With t the trace of the rest R, A = P + R, and f(x) = x^alpha,
-    alpha > 1: tr f(P) + N f(t / N) <= tr f(A) <= tr f(P) + t f'(1), as f is convex, f(0) = 0, and the eigenvalues are
-    at most 1. That is t log2(N / t) bit, about, for orders close to 1; and at most t times the rank for high ones.
-    Orders below 1 weigh small eigenvalues too much.
+    Of a large one, and orders from 1 to 2, it comes from `spectral_sum`, and is off by less than 3e-13 N bit.
     """
     if not 0 < alpha < math.inf:
         raise ValueError(f"the order of an entropy is positive and finite, got {alpha}")
-    rows = factor(matrix) if alpha >= 1 and len(matrix) >= LARGE else None
-    values = np.linalg.eigvalsh(matrix if rows is None else rows @ rows.T)
+    if 1 <= alpha <= 2 and len(matrix) >= LARGE:
+        total = spectral_sum(matrix, alpha)
+        natural = total if alpha == 1 else math.log1p((alpha - 1) * total) / (alpha - 1)
+        return max(0.0, -natural / math.log(2))
+    values = np.linalg.eigvalsh(matrix)
     values = values[values > len(values) * np.finfo(np.float64).eps * values[-1]]  # the others are rounding
     values /= values.sum()
     if alpha == 1:
         return max(0.0, float(-(values * np.log2(values)).sum()))
     return max(0.0, math.log2(float((values**alpha).sum())) / (1 - alpha))
-
-
-def factor(matrix: Floats) -> Floats | None:
-    """Rows L, (r, N), with L^T L = A but for a positive semidefinite rest of trace 1e-6 / N; None if r > N / 4.
-
-    The Cholesky factor, with the largest entry left on the diagonal as the next pivot (Harbrecht, Peters and Schneider
-    2012). Its rest usually decays ever more slowly. So it is given up once the rest is larger than if it decayed
-    steadily towards its goal, which a flat spectrum shows soon.
-    """
-    samples = len(matrix)
-    most, goal = samples // 4, TAIL / samples
-    rows: Floats = np.empty((most, samples))
-    rest = matrix.diagonal().copy()
-    whole = rest.sum()
-    for k in range(most):
-        pivot = rest.argmax()
-        rows[k] = (matrix[pivot] - rows[:k, pivot] @ rows[:k]) / math.sqrt(rest[pivot])
-        rest -= rows[k] ** 2
-        left = rest.sum() / whole
-        if left <= goal:
-            return rows[: k + 1]
-        if k >= most // 4 and left > goal ** (k / most):
-            return None
-    return None
 
 
 def joint(a: Floats, b: Floats) -> Floats:
