@@ -15,40 +15,38 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from codec import intnet
 from codec.entropy import TOTAL, Decoder, Encoder, frequencies_from_logits
 from codec.errors import ModelError
+from codec.fronts import PLACES, REACH, SLOPE, Front, every, fronts, together
 from codec.intnet import Carrier, Unit
 from codec.lattice import AROUND, QUARTERS, Offset, View, logarithm, nearest
 from codec.layers import Layers
 from codec.mixture import OUTPUTS, TABLED, code_samples, mixture, tables
 from codec.model import Model, verified
+from codec.perceptron import perceptron
 from codec.residual import Group, net_of, plain, self_test
 
 __all__ = [
-    "NEAR", "PLACES", "REACH", "SLOPE", "STRUCTURE", "TOP", "WIDE", "Alike", "Front", "Reader", "Writer",
+    "NEAR", "STRUCTURE", "TOP", "WIDE", "Alike", "Reader", "Writer",
     "alike", "build", "code_planes", "columns", "decode_planes", "encode_planes", "every", "features", "framed",
-    "quiet", "seen_by", "self_test", "taken", "uniform",
+    "quiet", "seen", "seen_by", "self_test", "taken", "uniform",
 ]  # fmt: skip
 
 STRUCTURE = "wavefront-logistics-1"  # the card's "structure": which networks the tensors are for
 PLANES = 3
-SLOPE = 2  # columns that a row is ahead of the one below it
-REACH = 8  # pixels around a plane that a view may reach into: they are black
 WIDE = 64  # pixels of its own plane that a pixel sees
 NEAR = 24  # of those: where they are all the same, a small network will do
-PLACES = 32  # rows and columns are told apart as far as this
 TOP = 255  # features stay within -TOP .. TOP, whatever the depth
 SPREAD = 8 * 64  # means are in units of 8 grey levels, of 256
 LARGEST = 65535
-KEPT = 1 << 14  # pixels: the wavefronts of so small a stack are kept for the next one of that shape
+BATCH = 1 << 12  # pixels that the encoder works on at a time
 
 CAUSAL = nearest(WIDE, lambda y, x: (y < 0 and x < -SLOPE * y) or (y == 0 and x < 0), REACH)
 EARLIER = nearest(AROUND, lambda y, x: True, REACH)
@@ -168,17 +166,17 @@ def code_planes(
         low, high = group.range(plane)
         truth = None if truths is None else truths[len(found)].reshape(stack)
         here = np.full(stack, np.clip(built.anchors[plane][0], low, high), np.int32)  # what the corners are taken for
-        frames = [*(frames if plane else ()), framed(here, group.depth)]
         equal = None if truth is None else np.array([truth.min() == truth.max()])
         if side.bits(np.array([TOTAL // 2]), equal)[0]:
             here[...] = plain((1, 1, 1), low, high, side.bits, truth)
-            frames[-1] = framed(here, group.depth)
+            frames = [*(frames if plane else ()), framed(here, group.depth)]
         else:
+            lively = _lively(stack, side, truth, int(here.flat[0]))
+            frames = [*(frames if plane else ()), framed(here if truth is None else truth, group.depth)]
             flat, pixels = frames[-1].reshape(-1), here.reshape(-1)
             known = None if truth is None else truth.reshape(-1)
-            for front in _lively(stack, side, truth, int(here.flat[0])):
-                z = features(frames, front)
-                samples = _code_front(built, plane, z, group, side, None if known is None else known[front.pixels])
+            for front, ends in together(lively, 0 if truth is None else BATCH):
+                samples = _code_fronts(built, frames, front, ends, group, side, known)
                 pixels[front.pixels] = samples
                 flat[front.framed] = _levelled(samples, group.depth)
         found.append(here.reshape(shape))
@@ -194,8 +192,8 @@ def _lively(stack: tuple[int, int, int], side: Writer | Reader, truth: Ints | No
         t = x + SLOPE * y
         ends = np.array([t.min(), count - 1 - t.max()] if len(t) else [count - 1, 0])
     first, last = uniform(side, count, ends, 2).tolist()
-    fronts = itertools.islice(_fronts(*stack), first, max(first, count - last))
-    return (front for front in fronts if len(front.pixels))
+    found = itertools.islice(fronts(*stack), first, max(first, count - last))
+    return (front for front in found if len(front.pixels))
 
 
 def uniform(side: Writer | Reader, end: int, told: Ints | None, count: int = 1) -> NDArray[np.int64]:
@@ -206,33 +204,61 @@ def uniform(side: Writer | Reader, end: int, told: Ints | None, count: int = 1) 
     return found
 
 
-def _code_front(
-    built: Alike, plane: int, z: Carrier, group: Group, side: Writer | Reader, truth: Ints | None
+def _code_fronts(
+    built: Alike,
+    frames: Sequence[Carrier],
+    front: Front,
+    ends: Sequence[int],
+    group: Group,
+    side: Writer | Reader,
+    known: Ints | None,
 ) -> NDArray[np.int32]:
-    """Samples of n pixels: which anchor each is, or none; then those that are none."""
+    """Samples of n pixels: front by front which anchor each is, or none; then those that are none.
+
+    The encoder has several fronts at once, since what pixels see is known to it; the decoder only one.
+
+    ends : where each front ends
+    known : samples of the whole plane, for the encoder
+    """
+    plane = len(frames) - 1
     anchors, (low, high) = built.anchors[plane], group.range(plane)
-    calm, o = quiet(z), np.empty((len(z), OUTPUTS + 1 + len(anchors)), np.float32)
-    o[:, OUTPUTS] = 0  # the logit of none of the anchors
+    o = _outputs(built, frames, front)
+    logits = np.zeros((len(o), 1 + len(anchors)), np.float32)  # first that of none of the anchors
+    logits[:, 1:] = o[:, OUTPUTS:]
+    freqs = frequencies_from_logits(logits)
+    truth = None if known is None else known[front.pixels]
+    symbols = side.symbols(freqs, None) if truth is None else _places(truth, np.array(anchors))
+    samples = np.array([0, *(min(max(low, anchor), high) for anchor in anchors)], np.int32)[symbols]
+    others = np.flatnonzero(symbols == 0)
+    rest, tabled = None if truth is None else truth[others], high - low < TABLED
+    mix = mixture(o[others, :OUTPUTS], seen_by(plane, group.depth), not tabled)
+    table = tables(mix, low, high, anchors) if tabled else None
+    begin = first = 0
+    for end, last in zip(ends, np.searchsorted(others, ends).tolist(), strict=True):
+        if truth is not None:
+            side.symbols(freqs[begin:end], symbols[begin:end])
+        if first < last:
+            told = None if rest is None else rest[first:last]
+            if table is None:
+                samples[others[first:last]] = code_samples(mix[:, first:last], low, high, side.bits, told)
+            else:
+                less = None if told is None else told - low
+                samples[others[first:last]] = side.symbols(table[first:last], less) + low
+        begin, first = end, last
+    return samples
+
+
+def _outputs(built: Alike, frames: Sequence[Carrier], front: Front) -> Carrier:
+    """(n, OUTPUTS + A) outputs of the networks: that of lively pixels, and that of quiet ones."""
+    plane = len(frames) - 1
+    z, o = seen(frames, front), np.empty((len(front.pixels), OUTPUTS + len(built.anchors[plane])), np.float32)
+    calm = quiet(z)
     for net, which in zip(built.nets[plane], (~calm, calm), strict=True):
         chosen = np.flatnonzero(which)
         if len(chosen):
-            found = intnet.chain(net, z[chosen])
-            o[chosen, :OUTPUTS], o[chosen, OUTPUTS + 1 :] = found[:, :OUTPUTS], found[:, OUTPUTS:]
-    values = np.array([0, *anchors], np.int32)
-    told = None if truth is None else _places(truth, values[1:])
-    symbols = side.symbols(frequencies_from_logits(o[:, OUTPUTS:]), told)
-    samples: NDArray[np.int32] = values.clip(low, high)[symbols]
-    others = np.flatnonzero(symbols == 0)
-    if len(others):
-        tabled = high - low < TABLED
-        mix = mixture(o[others, :OUTPUTS], seen_by(plane, group.depth), not tabled)
-        rest = None if truth is None else truth[others]
-        if tabled:
-            less = None if rest is None else rest - low
-            samples[others] = side.symbols(tables(mix, low, high, anchors), less) + low
-        else:
-            samples[others] = code_samples(mix, low, high, side.bits, rest)
-    return samples
+            rows, columns_ = front.rows[chosen], front.columns[chosen]
+            o[chosen] = perceptron(net, PLACES, TOP)(z[chosen], rows, columns_)
+    return o
 
 
 def _places(samples: Ints, anchors: Ints) -> NDArray[np.intp]:
@@ -240,52 +266,6 @@ def _places(samples: Ints, anchors: Ints) -> NDArray[np.intp]:
     equal = samples[:, None] == anchors
     places: NDArray[np.intp] = np.where(equal.any(axis=1), equal.argmax(axis=1) + 1, 0)
     return places
-
-
-class Front(NamedTuple):
-    """Pixels that are coded at once, n of them: picture by picture, from the top row down.
-
-    Attributes
-    ----------
-    pixels, framed : (n,) their numbers in a stack of planes, and in one with margins
-    places : (n, 2 PLACES) features that tell where they are in their pictures
-    """
-
-    pixels: NDArray[np.intp]
-    framed: NDArray[np.intp]
-    places: Carrier
-
-
-def _front(picture: Any, y: Any, x: Any, height: int, width: int) -> Front:
-    picture, y, x = (part.ravel() for part in np.broadcast_arrays(picture, y, x))
-    places, each = np.zeros((len(y), 2 * PLACES), np.float32), np.arange(len(y))
-    places[each, y * PLACES // height] = places[each, PLACES + x * PLACES // width] = TOP
-    framed = (picture * (height + 2 * REACH) + y + REACH) * (width + 2 * REACH) + x + REACH
-    return Front((picture * height + y) * width + x, framed, places)
-
-
-def _fronts(pictures: int, height: int, width: int) -> Iterable[Front]:
-    """The wavefronts of a stack of pictures."""
-    stack = pictures, height, width
-    return _kept(*stack) if math.prod(stack) <= KEPT else _made(*stack)
-
-
-@functools.lru_cache(maxsize=4)
-def _kept(pictures: int, height: int, width: int) -> list[Front]:
-    return list(_made(pictures, height, width))
-
-
-def _made(pictures: int, height: int, width: int) -> Iterator[Front]:
-    each = np.arange(pictures)[:, None]
-    for t in range(width + SLOPE * (height - 1)):
-        rows = np.arange(max(0, -((width - 1 - t) // SLOPE)), min(height - 1, t // SLOPE) + 1)
-        yield _front(each, rows, t - SLOPE * rows, height, width)
-
-
-def every(pictures: int, height: int, width: int) -> Front:
-    """All pixels of a stack of pictures, in raster order."""
-    axes = np.arange(pictures)[:, None, None], np.arange(height)[:, None], np.arange(width)
-    return _front(*axes, height, width)
 
 
 def columns(plane: int) -> int:
@@ -302,21 +282,30 @@ def framed(plane: Ints, depth: int) -> Carrier:
 def _levelled(samples: NDArray[Any], depth: int) -> Carrier:
     """Samples of `depth` bits, or differences of such -> integers in -TOP .. TOP."""
     levels = samples.astype(np.float32) * np.float32(2.0 ** (8 - depth))
-    return np.clip(np.floor(levels, out=levels), -TOP, TOP, out=levels)
+    np.floor(levels, out=levels)
+    np.maximum(levels, -TOP, out=levels)
+    np.minimum(levels, TOP, out=levels)
+    return levels
 
 
 def features(frames: Sequence[Carrier], front: Front) -> Carrier:
-    """What pixels see: (n, K) integers in -TOP .. TOP.
+    """What pixels see, and where they are: (n, K) integers in -TOP .. TOP.
 
     frames : planes of the group so far, of `framed`; the last one is the plane to code
     """
+    places, each = np.zeros((len(front.pixels), 2 * PLACES), np.float32), np.arange(len(front.pixels))
+    places[each, front.rows] = places[each, PLACES + front.columns] = TOP
+    return np.concatenate([seen(frames, front), places], axis=1)
+
+
+def seen(frames: Sequence[Carrier], front: Front) -> Carrier:
+    """The features without places: known samples."""
     last, row = len(frames) - 1, frames[-1].shape[-1]
-    z = np.empty((len(front.framed), columns(last)), np.float32)
-    z[:, :WIDE] = frames[-1].reshape(-1)[front.framed[:, None] + _steps(CAUSAL, row)]
+    z = np.empty((len(front.framed), columns(last) - 2 * PLACES), np.float32)
+    z[:, :WIDE] = frames[-1].reshape(-1).take(front.framed[:, None] + _steps(CAUSAL, row))
     for p, frame in enumerate(frames[:-1]):
         first = WIDE + AROUND * p
-        z[:, first : first + AROUND] = frame.reshape(-1)[front.framed[:, None] + _steps(EARLIER, row)]
-    z[:, -2 * PLACES :] = front.places
+        z[:, first : first + AROUND] = frame.reshape(-1).take(front.framed[:, None] + _steps(EARLIER, row))
     return z
 
 

@@ -29,8 +29,9 @@ PICTURE_PIXELS = 1 << 14  # of a picture that may stand in a block
 MAX_NAME = 1024  # bytes of UTF-8
 MAX_NAMES = 1 << 26  # bytes of all names
 SIDE = 9  # of a plan; pictures of archives are never cut in tiles
-DIMENSIONS = (0, 3, 4)
+DIMENSIONS = (0, 3, 4, 5)
 ORDERED = 1  # flag: the order of the pictures is not that of the blocks
+FRAMES_FIRST = 2  # flag: of an array of clips; its first axis is that of the frames, the second one counts clips
 
 _ROW = np.dtype(
     [("count", "<u4"), ("height", "<u4"), ("width", "<u4"), ("channels", "u1"), ("alpha", "u1"), ("depth", "u1")]
@@ -67,7 +68,7 @@ class Look(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """`count` pictures of a look; or one picture as a file of its own, without."""
+    """`count` pictures of a look; or, without one, a file: one picture, or `count` clips (clips.py)."""
 
     count: int
     look: Look | None
@@ -81,9 +82,10 @@ class Catalogue:
     ----------
     layout : the blocks
     error : bound of the error of colour, in blocks of pictures side by side
-    dimensions : of the array that the pictures come from, 3 or 4; 0 for pictures with names
+    dimensions : of the array that the pictures come from, 3 or 4, or clips, 4 or 5; 0 for those with names
     names : in the order in which the pictures were packed; none for those of an array
     order : (pictures,) which picture stands at each place of the blocks
+    frames_first : the array that clips come from is (T, N, ...), not (N, T, ...)
     """
 
     layout: tuple[Block, ...]
@@ -91,6 +93,7 @@ class Catalogue:
     dimensions: int
     names: tuple[str, ...]
     order: NDArray[np.int64]
+    frames_first: bool = False
 
 
 def check_names(names: Sequence[str]) -> None:
@@ -137,7 +140,8 @@ def runs(looks: Sequence[Look]) -> Iterator[Block]:
 def write_catalogue(catalogue: Catalogue) -> bytes:
     """Data of chunk I."""
     ordered = bool((catalogue.order != np.arange(len(catalogue.order))).any())
-    head = np.array([(catalogue.error, catalogue.dimensions, ORDERED if ordered else 0)], _HEAD)
+    flags = (ORDERED if ordered else 0) | (FRAMES_FIRST if catalogue.frames_first else 0)
+    head = np.array([(catalogue.error, catalogue.dimensions, flags)], _HEAD)
     rows = np.array([(b.count, *(b.look or (0, 0, 0, 0, 0))) for b in catalogue.layout], _ROW)
     order = catalogue.order.astype("<u4").tobytes() if ordered else b""
     names = b"".join(name.encode() + b"\0" for name in catalogue.names)
@@ -155,7 +159,8 @@ def read_catalogue(data: bytes, blocks: int, pictures: int) -> Catalogue:
     _require(blocks > 0, "there are no blocks")
     source = _Inflated(data)
     error, dimensions, flags = (int(n) for n in source.table(_HEAD, 1)[0])
-    _require(dimensions in DIMENSIONS and flags in (0, ORDERED), f"dimensions {dimensions}, flags {flags}")
+    known = ORDERED | (FRAMES_FIRST if dimensions > 3 else 0)
+    _require(dimensions in DIMENSIONS and flags & ~known == 0, f"dimensions {dimensions}, flags {flags}")
     rows = source.table(_ROW, blocks)
     layout = tuple(_block(*row, error=error) for row in rows.tolist())
     total = sum(block.count for block in layout)
@@ -163,6 +168,8 @@ def read_catalogue(data: bytes, blocks: int, pictures: int) -> Catalogue:
     looks = {block.look for block in layout}
     if dimensions:
         _require(len(looks) == 1, "an array of pictures that differ")
+        clips = dimensions == 5 or bool(flags & FRAMES_FIRST)
+        _require(looks <= {None} or not clips, "an array of clips that holds pictures")
         _require(looks <= {None} or dimensions == 4 or all(look and look[2:4] == (1, False) for look in looks),
                  "an array of 3 dimensions with channels")  # fmt: skip
     order = np.arange(pictures)
@@ -175,13 +182,13 @@ def read_catalogue(data: bytes, blocks: int, pictures: int) -> Catalogue:
         check_names(names)
     except UnsupportedInput as refused:
         raise CorruptStream(f"the index of the archive: {refused}") from None
-    return Catalogue(layout, error, dimensions, names, order)
+    return Catalogue(layout, error, dimensions, names, order, bool(flags & FRAMES_FIRST))
 
 
 def _block(count: int, height: int, width: int, channels: int, alpha: int, depth: int, *, error: int) -> Block:
     if channels == 0:
-        _require((count, height, width, alpha, depth) == (1, 0, 0, 0, 0), "a file that holds more than one picture")
-        return Block(1, None)
+        _require((height, width, alpha, depth) == (0, 0, 0, 0) and count > 0, "a look of pictures in a file")
+        return Block(count, None)
     _require(channels in (1, 3) and alpha in (0, 1) and 1 <= depth <= 16, "a look that no picture has")
     look, what = Look(height, width, channels, bool(alpha), depth), f"a block of {count} x {height} x {width} pixels"
     _require(0 < height * width <= PICTURE_PIXELS and 0 < count <= look.most, what)

@@ -38,7 +38,7 @@ _WEIGHT_BITS, _CDF_BITS = 12, 22
 _CELL = 512  # steps of the table of G per unit
 _REACH = 12 * _CELL
 _DEPTH = 7  # of the tree of decisions that follows the quantiles
-_BLOCK = 1 << 17  # entries of tables that are worked on at a time
+_BLOCK = 1 << 13  # entries of tables that are worked on at a time: what stays in the processor's second-level cache
 
 F32 = NDArray[np.float32]
 Code = Callable[[NDArray[np.int32], NDArray[Any] | None], NDArray[Any]]
@@ -71,11 +71,11 @@ def mixture(outputs: Carrier, seen: View, spelled: bool = True) -> F32:
     np.multiply(o[count : 2 * count], spread * np.float32(1 / MEAN_UNIT), out=centres)
     np.floor(centres, out=centres)
     centres += seen.base.astype(np.float32) * np.float32(MEAN_UNIT // 4)
-    index = np.clip(o[2 * count :] + (seen.log - 6 * OCTAVE), LEAST, MOST).astype(np.int32) - LEAST
+    index = (o[2 * count :] + (seen.log - (6 * OCTAVE + LEAST))).astype(np.int32)
     _SLOPES.take(index, out=slopes, mode="clip")
     if not spelled:
         return mix[: 3 * count]
-    scale = _SCALES.take(index)
+    scale = _SCALES.take(index, mode="clip")
     total, centre, width = weights[0].copy(), weights[0] * centres[0], weights[0] * scale[0]
     for k in range(1, count):
         total += weights[k]
@@ -169,28 +169,24 @@ def tables(mix: F32, low: int, high: int, without: Sequence[int] = ()) -> NDArra
 
 
 def _tables(mix: F32, low: int, high: int, without: Sequence[int]) -> NDArray[np.int32]:
-    span, (weights, centres, slopes) = high - low + 1, mix[: 3 * COMPONENTS].reshape(3, COMPONENTS, 1, -1)
-    at = (np.arange(low, high, dtype=np.float32) * np.float32(MEAN_UNIT) + np.float32(MEAN_UNIT // 2))[:, None]
-    cell = at - centres
+    count, span = mix.shape[1], high - low + 1
+    weights, centres, slopes = mix[: 3 * COMPONENTS].reshape(3, COMPONENTS, count).transpose(0, 2, 1)[..., None]
+    cell = np.arange(low, high, dtype=np.float32) * np.float32(MEAN_UNIT) + np.float32(MEAN_UNIT // 2) - centres
     cell *= slopes
     cell += np.float32(_REACH)
-    np.maximum(cell, 0, out=cell)
-    np.minimum(cell, np.float32(2 * _REACH), out=cell)
+    heights = _CDF64.take(cell.astype(np.intp), mode="clip")  # (n, K, span - 1)
     # Integers below 2^53 in all that follows but the quotient: sums of them are exact in any order
-    heights, wide = _CDF64.take(cell.astype(np.int32)), weights.astype(np.float64)
-    heights *= wide
-    edges = np.zeros((span + 1, mix.shape[1]))
-    heights.sum(axis=0, out=edges[1:-1])
-    wide[:, 0].sum(axis=0, out=edges[-1])
-    edges[-1] *= 1 << _CDF_BITS
-    mass = edges[1:] - edges[:-1]
-    mass[[value - low for value in without if low <= value <= high]] = 0
-    total = np.maximum(mass.sum(axis=0), 1)
+    wide, edges = weights.astype(np.float64), np.zeros((count, span + 1))
+    np.multiply(wide.sum(axis=1), 1 << _CDF_BITS, out=edges[:, -1:])
+    edges[:, 1:-1] = np.matmul(wide.transpose(0, 2, 1), heights)[:, 0]
+    mass = edges[:, 1:] - edges[:, :-1]
+    mass[:, [value - low for value in without if low <= value <= high]] = 0
+    total = np.maximum(mass.sum(axis=1, keepdims=True), 1)
     mass *= TOTAL - span
     mass /= total
-    freqs = mass.T.astype(np.int32, order="C")
+    freqs = mass.astype(np.int32)
     freqs += 1
-    freqs[np.arange(len(freqs)), freqs.argmax(axis=1)] += TOTAL - freqs.sum(axis=1, dtype=np.int32)
+    freqs[np.arange(count), freqs.argmax(axis=1)] += TOTAL - freqs.sum(axis=1, dtype=np.int32)
     return freqs
 
 

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codec import alike, intnet
+from codec import alike
 from codec.alike import Alike, build, decode_planes, encode_planes
 from codec.errors import CorruptStream, ModelError
+from codec.fronts import PLACES, SLOPE, fronts
 from codec.lossless import decode, encode
 from codec.model import Model, pack_model, unpack_model
 from codec.picture import Image
@@ -80,36 +81,15 @@ def test_files_come_back_within_their_bound(depth, error):
     np.testing.assert_array_equal(found.alpha, image.alpha)
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 1, 9), (1, 9, 1), (2, 4, 7), (3, 7, 4), (1, 5, 2)])
-def test_wavefronts_cover_each_pixel_once_and_each_sees_those_before_it(shape):
-    fronts = [front for front in alike._fronts(*shape) if len(front.pixels)]
-    pixels = np.concatenate([front.pixels for front in fronts])
-    assert sorted(pixels) == list(range(math.prod(shape)))
-    times = []
-    for front in fronts:
-        _, y, x = np.unravel_index(front.pixels, shape)
-        (time,) = set((x + alike.SLOPE * y).tolist())
-        times.append(time)
-    assert times == sorted(set(times))
-    whole = alike.every(*shape)
-    assert whole.pixels.tolist() == list(range(math.prod(shape)))
-    order = np.argsort(pixels)
-    for name in ("framed", "places"):
-        one = np.concatenate([getattr(front, name) for front in fronts])[order]
-        np.testing.assert_array_equal(one, getattr(whole, name))
-    levels = np.arange(math.prod(shape)).reshape(shape) % 200
-    np.testing.assert_array_equal(alike.framed(levels, 8).ravel()[whole.framed], levels.ravel())
-
-
 @pytest.mark.parametrize("plane", range(3))
 def test_a_pixel_sees_nothing_of_its_plane_that_is_not_known_yet(plane):
     rng, stack = np.random.default_rng(plane), (2, 9, 10)
     planes = [rng.integers(0, 256, stack) for _ in range(plane + 1)]
     y, x = np.mgrid[:9, :10]
     frames = [alike.framed(each, 8) for each in planes]
-    for front in filter(lambda front: len(front.pixels), alike._fronts(*stack)):
+    for front in filter(lambda front: len(front.pixels), fronts(*stack)):
         _, row, column = np.unravel_index(front.pixels[0], stack)
-        unknown = x + alike.SLOPE * y >= column + alike.SLOPE * row
+        unknown = x + SLOPE * y >= column + SLOPE * row
         other = np.where(unknown, rng.integers(0, 256, stack), planes[-1])
         found = alike.features([*frames[:-1], alike.framed(other, 8)], front)
         np.testing.assert_array_equal(found, alike.features(frames, front))
@@ -158,9 +138,11 @@ def test_pictures_side_by_side_do_not_see_each_other():
 def test_bytes_do_not_depend_on_what_is_kept_or_worked_on_at_a_time(monkeypatch):
     planes = planes_of(np.stack([samples("photo", (6, 9, 3), 8, seed) for seed in range(4)]))
     expected = encode_planes(networks(), [Group(3, 8)], planes)
-    monkeypatch.setattr(alike, "KEPT", 0)
+    monkeypatch.setattr("codec.fronts.KEPT", 0)
     monkeypatch.setattr("codec.mixture._BLOCK", 700)
-    assert encode_planes(networks(), [Group(3, 8)], planes) == expected
+    for pixels in (1, 30, 1 << 20):
+        monkeypatch.setattr(alike, "BATCH", pixels)
+        assert encode_planes(networks(), [Group(3, 8)], planes) == expected
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.int64])
@@ -171,24 +153,32 @@ def test_planes_may_be_of_any_integer_type_and_lie_as_they_like(kind):
         assert encode_planes(networks(1), [Group(1, 8)], [same]) == expected
 
 
+def one_hot(places: np.ndarray) -> np.ndarray:
+    return np.eye(PLACES, dtype=np.float32)[places] * alike.TOP
+
+
 def test_torch_makes_and_reads_the_same_bytes(monkeypatch):
     planes, calls = planes_of(np.stack([samples("photo", (8, 9, 3), 8, seed) for seed in range(2)])), []
     expected = encode_planes(networks(), [Group(3, 8)], planes)
 
-    def chain(units, x):
+    def through(units, x, rows, columns):
         calls.append(len(x))
-        return functools.reduce(lambda y, unit: engine.run(unit, y), units, x)
+        z = np.concatenate([x, one_hot(rows), one_hot(columns)], axis=1)
+        return functools.reduce(lambda y, unit: engine.run(unit, y), units, z)
 
-    monkeypatch.setattr(intnet, "chain", chain)
+    monkeypatch.setattr(alike, "perceptron", lambda units, *_: functools.partial(through, units))
     assert encode_planes(networks(), [Group(3, 8)], planes) == expected
     assert all(map(np.array_equal, decode_planes(networks(), [Group(3, 8)], planes[0].shape, expected), planes))
     assert calls
 
 
 def test_quiet_pixels_have_a_network_of_their_own(monkeypatch):
-    used, chain = {}, intnet.chain
-    built = networks(1)
-    monkeypatch.setattr(intnet, "chain", lambda net, z: used.setdefault(id(net), []).append(z) or chain(net, z))
+    used, perceptron, built = {}, alike.perceptron, networks(1)
+
+    def made(units, *rest):
+        return lambda x, *at: used.setdefault(id(units), []).append(x) or perceptron(units, *rest)(x, *at)
+
+    monkeypatch.setattr(alike, "perceptron", made)
     encode_planes(built, [Group(1, 8)], [flat(2, 12, 12)])
     for net, calm in zip(built.nets[0], (False, True), strict=True):
         seen = np.concatenate(used[id(net)])
@@ -206,17 +196,16 @@ def test_anchors_that_are_likely_cost_little_and_the_others_are_paid_for():
 @pytest.mark.parametrize("make", [networks, hostile])
 @pytest.mark.parametrize("depth", [3, 8])
 def test_corners_of_the_first_anchor_are_left_out(make, depth, monkeypatch):
-    built, coded, features = make(), [], alike.features
+    built, coded, seen = make(), [], alike.seen
     first = [int(np.clip(built.anchors[plane][0], *Group(3, depth).range(plane))) for plane in range(3)]
     planes = [np.full((2, 12, 14), value) for value in first]
     for plane in planes:
         plane[0, 5, 6] = plane[1, 6, 2] = 1  # x + 2 y is 16 and 14, of 36 fronts
-    monkeypatch.setattr(
-        alike, "features", lambda frames, front: coded.append(len(front.pixels)) or features(frames, front)
-    )
+    monkeypatch.setattr(alike, "seen", lambda frames, front: coded.append(len(front.pixels)) or seen(frames, front))
     data = encode_planes(built, [Group(3, depth)], planes)
-    assert len(coded) == 3 * 3
+    assert len(coded) == 3  # all three fronts of a plane at once
     assert all(map(np.array_equal, decode_planes(built, [Group(3, depth)], (2, 12, 14), data), planes))
+    assert len(coded) == 3 + 3 * 3  # and one by one
 
 
 def test_planes_of_one_value_cost_next_to_nothing():
