@@ -1,7 +1,7 @@
-"""Many pictures in one file, each to be had on its own: the two-part code of a set.
+"""Many pictures, or clips, in one file, each to be had on its own: the two-part code of a set.
 
     file   = header, [M: the model], I: index, B: block, B: block, ...           L(H) + L(D|H)
-    block  = pictures of one kind side by side, as a tile (tile.py); or one picture as a file of its own
+    block  = pictures of one kind side by side, as a tile (tile.py); or one as a file of its own; or clips (clips.py)
     index  = what the blocks hold, and names (catalogue.py)
 
 Pictures that are small and plain share a block, and with it the state of the coder: a digit costs its bits, no header.
@@ -14,6 +14,7 @@ import functools
 import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, overload
@@ -23,8 +24,10 @@ from numpy.typing import NDArray
 
 from codec import lossless
 from codec.catalogue import Look, read_catalogue
+from codec.clip import Clip
+from codec.clips import Reel, reel_of
 from codec.codes import Codes, codes_of
-from codec.container import Kind, check_kind, unpack
+from codec.container import Kind, check_kind, is_kind, unpack
 from codec.errors import CorruptStream, Desync, ModelMismatch, UnsupportedInput
 from codec.files import read_bytes
 from codec.jobs import Progress, in_forks
@@ -33,6 +36,7 @@ from codec.model import Model, find_model, model_id, unpack_model
 from codec.picture import Image
 from codec.still import decode
 from codec.tile import Mode, Networks, decode_tile, networks
+from codec.video import decode_video
 
 __all__ = ["Archive", "Entry", "digest_of", "open_archive"]
 
@@ -42,23 +46,33 @@ Samples = NDArray[Any]
 
 
 class Entry(NamedTuple):
-    """What an archive says of a picture without decoding it.
+    """What an archive says of a picture, or a clip, without decoding it.
 
+    look : of a clip, that of its frames
     alone : it is a file of its own in the archive
     extras : types of the chunks of that file that hold more than samples: palette, ICC profile, EXIF
+    frames, rate : of a clip; 0 for a picture
     """
 
     name: str
     look: Look
     alone: bool = False
     extras: str = ""
+    frames: int = 0
+    rate: Fraction = Fraction(0)
+
+    @property
+    def film(self) -> tuple[int, ...]:
+        """Shape of a clip as an array: (T, H, W) or (T, H, W, 3)."""
+        return (self.frames, self.look.height, self.look.width, *((3,) if self.look.channels == 3 else ()))
 
 
 class Archive(Sequence[Samples]):
     """An archive that is open: a sequence of arrays, of which any can be had without the others.
 
     `archive[i]` is a picture as an array of its own, (H, W) or (H, W, C), of indices if it has a palette;
-    `archive.image(i)` an Image. Pictures come in the order in which they were packed.
+    `archive.image(i)` an Image. A clip is an array of frames, (T, H, W) or (T, H, W, 3), and `archive.clip(i)` a Clip,
+    which decodes them as they are asked for. All come in the order in which they were packed.
 
     Parameters
     ----------
@@ -94,6 +108,7 @@ class Archive(Sequence[Samples]):
         self._place = np.argsort(self.catalogue.order)  # of each picture in the order of the blocks
         self._starts = np.cumsum([0, *(block.count for block in self.catalogue.layout)])  # places in that order
         self._kept = OrderedDict[int, list[Image]]()  # blocks that were decoded last
+        self._reels = dict[int, Reel]()  # of blocks of clips that were looked at
 
     def __len__(self) -> int:
         return self.header.frames
@@ -105,6 +120,8 @@ class Archive(Sequence[Samples]):
     def __getitem__(self, index: int | slice) -> Samples | list[Samples]:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
+        if self._is_film(self._where(index)[0]):
+            return self._frames(index)
         image = self.image(index)
         return np.array(image.colour[..., 0] if image.channels == 1 and image.alpha is None else image.pixels)
 
@@ -112,9 +129,32 @@ class Archive(Sequence[Samples]):
         """The picture number `index`; negative ones count from the end. IndexError if there is none.
 
         Its arrays may be views into what other pictures share, and are not to be written to.
+
+        Raises
+        ------
+        UnsupportedInput
+            It is a clip.
         """
         block, within = self._where(index)
+        if self._is_film(block):
+            raise UnsupportedInput(f"{self.name(index)!r} is a clip; archive.clip({index}) has its frames")
         return self._pictures(block)[within]
+
+    def clip(self, index: int, threads: int = 1) -> Clip:
+        """The clip number `index`, as `image` counts; its frames are decoded when they are asked for, those before not.
+
+        Raises
+        ------
+        UnsupportedInput
+            It is a picture.
+        """
+        block, within = self._where(index)
+        if not self._is_film(block):
+            raise UnsupportedInput(f"{self.name(index)!r} is a picture; archive.image({index}) has it")
+        reel = self._reel(block)
+        own = self._own(reel.model_id)
+        frames = reel.frames(within)
+        return decode_video(self.blocks[block], frames, model=own, limits=self._limits, threads=threads)
 
     def codes(self, index: int) -> Codes:
         """The codes of a picture that was packed with loss: its discrete latent, see codes.py.
@@ -128,8 +168,10 @@ class Archive(Sequence[Samples]):
         if self.catalogue.layout[block].look is None:
             data = self.blocks[block]
             header, _ = unpack(data, self._limits)
-            if header.kind != Kind.LOSSLESS:
+            if header.kind == Kind.PHOTO:
                 return codes_of(data, model=self._own(header.model_id), limits=self._limits)
+            if header.kind == Kind.VIDEO:
+                raise UnsupportedInput(f"{self.name(index)!r} is a clip; only pictures have codes that are read alone")
         kept = f"picture {self.name(index)!r} is kept exactly, and samples have no codes"
         raise UnsupportedInput(f"{kept}; pack with a quality (engram pack -q 50) for a latent of codewords")
 
@@ -148,10 +190,15 @@ class Archive(Sequence[Samples]):
 
     def entry(self, number: int) -> Entry:
         """What is known of a picture without decoding it."""
-        block, _ = self._where(number)
+        block, within = self._where(number)
         look = self.catalogue.layout[block].look
         if look is not None:
             return Entry(self.name(number), look)
+        if self._is_film(block):
+            reel = self._reel(block)
+            look, span = Look(reel.height, reel.width, reel.channels, False, 8), reel.frames(within)
+            alone = self.catalogue.layout[block].count == 1
+            return Entry(self.name(number), look, alone, frames=span.stop - span.start, rate=reel.rate)
         header, chunks = unpack(self.blocks[block], self._limits)
         if header.kind == Kind.LOSSLESS:
             alpha = lossless.plan_of(header, chunks)[0].alpha
@@ -207,8 +254,34 @@ class Archive(Sequence[Samples]):
 
     def _checked(self, number: int) -> bytes:
         """Nothing, if a block decodes."""
-        self._decode(number)
+        if self._is_film(number):
+            reel = self._reel(number)
+            own = self._own(reel.model_id)
+            for _ in decode_video(self.blocks[number], model=own, limits=self._limits, threads=1):
+                pass
+        else:
+            self._decode(number)
         return b""
+
+    def _is_film(self, block: int) -> bool:
+        """Whether a block holds clips; one that holds several things and no pictures side by side is taken to do so."""
+        layout = self.catalogue.layout[block]
+        return layout.look is None and (layout.count > 1 or is_kind(self.blocks[block], Kind.VIDEO))
+
+    def _reel(self, block: int) -> Reel:
+        found = self._reels.get(block)
+        if found is None:
+            found = self._reels[block] = reel_of(self.blocks[block], self.catalogue.layout[block].count, self._limits)
+        return found
+
+    def _frames(self, index: int) -> Samples:
+        """The frames of a clip in one array."""
+        clip = self.clip(index)
+        self._limits.check_size(clip.width, clip.height, clip.frames or 0)
+        frames = np.empty((clip.frames or 0, *clip.shape), np.uint8)
+        for number, frame in enumerate(clip):
+            frames[number] = frame
+        return frames
 
     def _decode(self, number: int) -> list[Image]:
         block, data = self.catalogue.layout[number], self.blocks[number]

@@ -18,7 +18,7 @@ from codec.limits import DEFAULT
 
 if TYPE_CHECKING:
     from codec.archive import Archive, Entry
-    from codec.picture import Image
+    from codec.limits import Limits
 
 __all__ = ["extract", "list_", "unpack"]
 
@@ -34,41 +34,54 @@ _json = click.option("--json", "as_json", is_flag=True, help="JSON on standard o
 @options.max_pixels
 @options.force
 def unpack(archive: str, output: str | None, max_pixels: int, force: bool) -> None:
-    """Unpack an archive: into a folder, or to an array if it was made from one."""
+    """Unpack an archive: into a folder, or to an array if it was made from one.
+
+    What a file of its name would not keep exactly is written as PNG, clips of movies as .mkv.
+    """
     from codec.archive import Archive
+    from codec.description import contents
+    from codec.films import write_films
 
     opened = Archive(read_bytes(archive))
-    dimensions = opened.catalogue.dimensions
+    dimensions, limits = opened.catalogue.dimensions, replace(DEFAULT, max_pixels=max_pixels)
     target = Path(output or Path(archive).with_suffix(ARRAY if dimensions else ""))
     with batch.progress("unpacking") as progress:
         if dimensions:
             if target.suffix != ARRAY:
                 raise click.BadParameter("this archive holds an array; name a file that ends in .npy", param_hint="-o")
             batch.check(archive, str(target), force)
-            write_bytes(target, _array(opened, max_pixels, progress), force=force)
+            if opened.entry(0).frames:
+                write_films(opened, target, limits, force, progress)
+            else:
+                write_bytes(target, _array(opened, limits, progress), force=force)
         else:
             targets = _targets(target, [(entry.name, entry) for entry in opened.entries()], force)
             for number, path in enumerate(targets):
-                _write(opened.image(number), path, force)
+                _write(opened, number, path, force)
                 if progress:
                     progress(number + 1, len(opened))
-    click.echo(f"{batch.shown(archive)} -> {batch.shown(str(target))}: {len(opened):,} pictures")
+    clips = sum(entry.frames > 0 for entry in opened.entries())
+    held = contents(len(opened) - clips, clips)
+    click.echo(f"{batch.shown(archive)} -> {batch.shown(str(target))}: {held}")
 
 
 @click.command("list", context_settings=options.HELP)
 @_archive
 @_json
 def list_(archive: str, as_json: bool) -> None:
-    """List the pictures of an archive, in their order."""
+    """List the pictures and clips of an archive, in their order."""
     from codec.archive import Archive
 
     for entry in Archive(read_bytes(archive)).entries():
         look = entry.look
         if as_json:
-            click.echo(json.dumps({"name": entry.name} | look._asdict() | {"alone": entry.alone}))
+            record: batch.Record = {"name": entry.name} | look._asdict() | {"alone": entry.alone}
+            record |= {"frames": entry.frames, "rate": str(entry.rate)} if entry.frames else {}
+            click.echo(json.dumps(record))
         else:
             alpha = " + alpha" if look.alpha else ""
-            click.echo(f"{entry.name}  {look.width} x {look.height} x {look.channels}{alpha}, {look.depth} bits")
+            size = f"{look.width} x {look.height} x {look.channels}{alpha}"
+            click.echo(f"{entry.name}  {size}, {look.depth} bits{_time(entry)}")
 
 
 @click.command(context_settings=options.HELP)
@@ -77,7 +90,10 @@ def list_(archive: str, as_json: bool) -> None:
 @click.option("-o", "--output", type=click.Path(), metavar="FILE|FOLDER", help="[the name, in the current folder]")
 @options.force
 def extract(archive: str, names: tuple[str, ...], output: str | None, force: bool) -> None:
-    """Extract pictures by their names (of an array: their numbers), without decoding the others."""
+    """Extract pictures and clips by their names (of an array: their numbers), without decoding the others.
+
+    A clip is written in the format of -o: .mkv .mp4 .gif .png .npy, or a folder of frames.
+    """
     from codec.archive import Archive
 
     opened, numbers = Archive(read_bytes(archive)), list[int]()
@@ -92,19 +108,24 @@ def extract(archive: str, names: tuple[str, ...], output: str | None, force: boo
         entries = [opened.entry(number) for number in numbers]
         targets = _targets(Path(output or "."), [(Path(entry.name).name, entry) for entry in entries], force)
     for number, target in zip(numbers, targets, strict=True):
-        image = opened.image(number)
-        _write(image, target, force)
-        click.echo(f"{batch.shown(str(target))}: {image.width} x {image.height}")
+        _write(opened, number, target, force)
+        entry = opened.entry(number)
+        click.echo(f"{batch.shown(str(target))}: {entry.look.width} x {entry.look.height}{_time(entry)}")
 
 
-def _array(opened: Archive, max_pixels: int, progress: batch.Progress | None) -> bytes:
+def _time(entry: Entry) -> str:
+    """Of a clip, how many frames; nothing of a picture."""
+    return f", {entry.frames} frames, {float(entry.rate):.6g}/s" if entry.frames else ""
+
+
+def _array(opened: Archive, limits: Limits, progress: batch.Progress | None) -> bytes:
     """The .npy file of an archive that was made of an array."""
     import numpy as np
 
     from codec.collection import save_array
 
     first = opened.image(0).pixels
-    replace(DEFAULT, max_pixels=max_pixels).check("max_pixels", len(opened) * first[..., 0].size, "pixels of the array")
+    limits.check("max_pixels", len(opened) * first[..., 0].size, "pixels of the array")
     pictures = np.empty((len(opened), *first.shape), first.dtype)
     for number in range(len(opened)):
         image = opened.image(number)
@@ -128,11 +149,15 @@ def _targets(folder: Path, entries: Sequence[tuple[str, Entry]], force: bool) ->
     FileExistsError
         A file is there, and `force` is not set.
     """
+    from codec.films import film_suffix
+
     inside = os.path.realpath(folder)
     targets = dict[str, Path]()
     for name, entry in entries:
         path = folder / name
-        if not _keeps(path.suffix.lower(), entry):
+        if entry.frames:
+            path = path.with_name(path.name + film_suffix(path.suffix.lower(), entry))
+        elif not _keeps(path.suffix.lower(), entry):
             path = path.with_name(path.name + ".png")
         real = os.path.realpath(path)
         if os.path.commonpath([inside, real]) != inside:
@@ -159,8 +184,14 @@ def _keeps(suffix: str, entry: Entry) -> bool:
     return suffix == ".png"
 
 
-def _write(image: Image, target: Path, force: bool) -> None:
+def _write(opened: Archive, number: int, target: Path, force: bool) -> None:
+    """Write a picture or a clip in the format of the name."""
+    from codec.films import write_film
     from codec.pixels import write_image
 
     target.parent.mkdir(parents=True, exist_ok=True)
-    batch.notify(str(target), write_image(image, target, force=force))
+    if opened.entry(number).frames:
+        notices = write_film(opened.clip(number, threads=0), target, force)
+    else:
+        notices = write_image(opened.image(number), target, force=force)
+    batch.notify(str(target), notices)

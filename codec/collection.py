@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 from typing import Any, overload
 
@@ -26,6 +26,10 @@ SUFFIXES = {*FORMATS, ".gif", ".avif", ".jp2", ".qoi"}  # of pictures in folders
 class Collection(Sequence[Item]):
     """Pictures and their names, in the order of the inputs; those of a folder by their names.
 
+    Parameters
+    ----------
+    without : files that are taken as clips (films.py); if there are any, there may be no pictures
+
     Attributes
     ----------
     dimensions : of the array that the pictures come from, 3 or 4; 0 for files
@@ -38,8 +42,8 @@ class Collection(Sequence[Item]):
         A file cannot be read.
     """
 
-    def __init__(self, inputs: Sequence[str]) -> None:
-        suffixes = {Path(source).suffix.lower() for source in inputs}
+    def __init__(self, inputs: Sequence[str], without: Set[Path] = frozenset()) -> None:
+        suffixes = {Path(source).suffix.lower() for source in inputs if Path(source) not in without}
         self._array = _read_array(inputs[0]) if suffixes == {ARRAY} and len(inputs) == 1 else None
         self.dimensions = 0 if self._array is None else self._array.ndim
         self._told: set[str] = set()
@@ -47,10 +51,12 @@ class Collection(Sequence[Item]):
             return
         if both := suffixes & {ARRAY, BUNDLE}:
             remedy = "save the one that is meant with numpy.save" if BUNDLE in both else "pack them one by one"
+            remedy += ", or each as a clip (T, H, W) with --axes THW"
             raise UnsupportedInput(f"an archive holds one {ARRAY} array, or picture files; {remedy}")
-        self._found = list(_pictures(inputs))
-        if not self._found:
-            raise UnsupportedInput(f"no pictures in {', '.join(map(batch.shown, inputs))}")
+        self._found = [(name, path) for name, path in _pictures(inputs) if path not in without]
+        if not self._found and not without:
+            where = ", ".join(map(batch.shown, inputs))
+            raise UnsupportedInput(f"no pictures in {where}; {ARRAY} files of folders are clips with --axes THW")
         check_names([name for name, _ in self._found])
 
     def __len__(self) -> int:
@@ -96,7 +102,8 @@ def _read_array(path: str) -> Any:
     if array.dtype not in (np.uint8, np.uint16):
         raise UnsupportedInput(f"{found}, expected uint8 or uint16: scale, round and convert it with .astype first")
     if array.ndim not in (3, 4) or array.size == 0 or (array.ndim == 4 and array.shape[3] > 4):
-        raise UnsupportedInput(f"{found}, expected pictures (N, H, W) or (N, H, W, C) with C = 1 .. 4")
+        expected = "expected pictures (N, H, W) or (N, H, W, C) with C = 1 .. 4; of clips, say --axes NTHW or TNHW"
+        raise UnsupportedInput(f"{found}, {expected}")
     return np.asarray(array)  # a plain array, which is mapped all the same
 
 

@@ -16,7 +16,7 @@ from codec.model import unpack_model
 from codec.tile import Mode
 from codec.video import plan_of as video_plan
 
-__all__ = ["describe"]
+__all__ = ["contents", "describe"]
 
 
 def describe(data: bytes) -> dict[str, Any]:
@@ -83,12 +83,16 @@ def _groups(header: Header, chunks: tuple[Chunk, ...]) -> dict[str, Any]:
 def _bill(data: bytes, limits: Limits) -> dict[str, Any]:
     """Of an archive: what it holds, and what model and data cost."""
     opened = Archive(data, limits=limits)
-    model, samples, alone = len(opened.embedded or b""), 0, 0
+    model, samples, alone, clips = len(opened.embedded or b""), 0, 0, 0
     for entry in opened.entries():
-        samples += entry.look.height * entry.look.width * (entry.look.channels + entry.look.alpha)
+        shown = entry.look.height * entry.look.width * (entry.look.channels + entry.look.alpha)
+        samples += shown * max(1, entry.frames)
         alone += entry.alone
+        clips += entry.frames > 0
     return {
         "items": len(opened),
+        "clips": clips,
+        "contents": contents(len(opened) - clips, clips),
         "alone": alone,
         "dimensions": opened.catalogue.dimensions,
         "max_error": opened.catalogue.error,
@@ -98,3 +102,9 @@ def _bill(data: bytes, limits: Limits) -> dict[str, Any]:
         "bits_per_sample": 8 * len(data) / samples,
         "model_bits_per_sample": 8 * model / samples,
     }
+
+
+def contents(pictures: int, clips: int) -> str:
+    """How many of what, in words."""
+    counted = [(pictures, "picture"), (clips, "clip")]
+    return " and ".join(f"{number:,} {what}{'s' * (number != 1)}" for number, what in counted if number)

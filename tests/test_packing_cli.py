@@ -58,6 +58,7 @@ def test_append_keeps_what_is_there(folder, packed):
     engram("pack", "new.png", "-o", "missing.ega", "--append", code=1)
     np.save("x.npy", np.zeros((2, 3, 4), np.uint8))
     assert "holds pictures with names" in engram("pack", "x.npy", "-o", packed, "--append", code=1).stderr
+    assert "leave out --append" in engram("pack", "in", "-o", "none.ega", "--append", code=1).stderr
     assert engram("list", packed).output.count("\n") == 8
 
 
@@ -90,7 +91,7 @@ def test_a_model_is_trained_checked_by_the_bytes_and_billed(folder, monkeypatch)
         @staticmethod
         def choose(images, minutes, **options):
             asked.update(options, minutes=minutes, images=len(list(images)), stopped=options["stop"]())
-            return style_model(), 100.0, 104.0
+            return style_model(), 100.0, 104.0, 5.0
 
     real = packing_cli.import_module
     monkeypatch.setattr(packing_cli, "import_module", lambda n: Choice if n == "training.choice" else real(n))
