@@ -105,12 +105,15 @@ def networks(model: Model) -> Networks:
     return alike.alike(model) if model.card.get("structure") == alike.STRUCTURE else residual.residual(model)
 
 
-def encode_tile(built: Networks, plan: Plan, colour: Samples, alpha: Samples | None, effort: int = 5) -> bytes:
+def encode_tile(
+    built: Networks, plan: Plan, colour: Samples, alpha: Samples | None, effort: int = 5, grainy: bool = False
+) -> bytes:
     """The payload of a tile: the shortest of those that are tried.
 
     Parameters
     ----------
     colour, alpha : (h, w, channels) and (h, w); or (n, h, w, channels) and (n, h, w), n pictures coded side by side
+    grainy : whether it is known not to be graphics, as few values as it may have
     """
     x = plan.reduce(colour)
     if alpha is not None:
@@ -119,7 +122,7 @@ def encode_tile(built: Networks, plan: Plan, colour: Samples, alpha: Samples | N
     below = _below(x)
     ways = {Mode.STORED: _stored(x, plan)}
     general = isinstance(built, Residual)  # a model of pictures that are alike knows their repetitions itself
-    drawn = general and looks_like_graphics(below)
+    drawn = general and not grainy and looks_like_graphics(below)
     if max(below.shape[:2]) <= LARGEST_SIDE and (effort >= THOROUGH or drawn):
         ways[Mode.GRAPHICS] = pack_graphics(below, plan.depth)
     if effort >= THOROUGH or not drawn or 8 * min(map(len, ways.values())) > WORTH * x.size:
