@@ -8,7 +8,7 @@ import json
 import pytest
 
 from tests.checks import ROOT
-from training.config import METHODS, Recipe, find_recipe, folder_of, parse_recipe
+from training.config import KINDS, METHODS, Recipe, find_data, find_recipe, kind_of, parse_recipe
 from training.errors import DataError, RecipeError
 from training.quantizers import make_quantizer
 
@@ -121,6 +121,47 @@ def test_a_wrong_lossless_recipe_is_refused_with_the_reason(old, new, message):
         parse_recipe(LOSSLESS.replace(old, new))
 
 
+DIGITS = """
+name = "tiny"
+[data]
+train = "digits.npz"
+[style]
+schedule = {minutes = 20}
+[ways]
+schedule = {minutes = 5}
+"""
+
+
+def test_a_recipe_of_digits_has_two_stages():
+    recipe = parse_recipe(DIGITS)
+    assert list(recipe.stages) == ["style", "ways"]
+    assert (recipe.style.width, recipe.ways.width) == (112, 64)
+    shorter = recipe.lasting(5.0)
+    assert (shorter.style.schedule.minutes, shorter.ways.schedule.minutes) == (4.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("[style]", "[style]\nlayers = 3", "style: unknown key 'layers'; known are schedule, width"),
+        ("[style]", "[style]\nwidth = 0", "style: width must be above 0"),
+        ("[ways]", "[ways]\nwidth = 0", "ways: width must be above 0"),
+        ("[ways]", "[residual]", r"or else \[style\], \[ways\] or both"),
+    ],
+)
+def test_a_wrong_recipe_of_digits_is_refused_with_the_reason(old, new, message):
+    assert old in DIGITS
+    with pytest.raises(RecipeError, match=message):
+        parse_recipe(DIGITS.replace(old, new))
+
+
+def test_stages_tell_the_kind_of_their_model():
+    for kind, stages in KINDS.items():
+        assert all(kind_of([stage]) == kind for stage in stages)
+        assert find_recipe(kind).stem == kind
+    assert kind_of([]) == "photo"
+
+
 def test_a_recipe_survives_json():
     recipe = parse_recipe(MINIMAL + "[synthesis]\nschedule = {minutes = 2}")
     again = json.loads(json.dumps(dataclasses.asdict(recipe)))
@@ -164,8 +205,8 @@ def test_data_is_looked_for_beside_the_recipe_then_here(tmp_path, monkeypatch):
     here.mkdir()
     monkeypatch.chdir(here)
     with pytest.raises(DataError, match=r"pictures is neither beside r\.toml nor in the current directory"):
-        folder_of("pictures", beside / "r.toml")
+        find_data("pictures", beside / "r.toml")
     (here / "pictures").mkdir()
-    assert folder_of("pictures", beside / "r.toml").samefile(here / "pictures")
+    assert find_data("pictures", beside / "r.toml").samefile(here / "pictures")
     (beside / "pictures").mkdir(parents=True)
-    assert folder_of("pictures", beside / "r.toml").samefile(beside / "pictures")
+    assert find_data("pictures", beside / "r.toml").samefile(beside / "pictures")

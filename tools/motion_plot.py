@@ -16,19 +16,24 @@ __all__ = ["draw_filters", "draw_frames"]
 
 SHOWN = 4  # filters: of the cells with the most ink
 DPI = 110
+ZOOM, EDGE = 2, 0.3  # of frames in a row: pixels for a pixel, and grey between frames
+NAMES, NUMBERS = 1.8, 0.25  # inches beside and above them
 
 
-def draw_frames(told: Mapping[str, NDArray[np.float64]]) -> bytes:
-    """A row of frames (T, H, W) in [0, 1] for each name, as PNG."""
-    plt = _pyplot()
-    count = max(len(frames) for frames in told.values())
-    figure, axes = plt.subplots(len(told), count, figsize=(count, 1.15 * len(told)), squeeze=False)
-    for row, (name, frames) in zip(axes, told.items(), strict=True):
-        for axis, frame in zip(row, frames, strict=False):
-            axis.imshow(frame, cmap="gray", vmin=0, vmax=1)
-        for axis in row:
-            axis.set_axis_off()
-        row[0].set_title(name, fontsize=7, loc="left")
+def draw_frames(told: Mapping[str, NDArray[np.float64]], first: int = 1) -> bytes:
+    """A row of as many frames (T, H, W) in [0, 1] for each name, as PNG; they are numbered from `first`."""
+    plt, edge = _pyplot(), ((0, 0), (1, 1), (1, 1))
+    mosaic = np.concatenate([np.hstack([*np.pad(each, edge, constant_values=EDGE)]) for each in told.values()])
+    (height, width), count = mosaic.shape, len(next(iter(told.values())))
+    sides = np.array([width, height]) * ZOOM / DPI
+    size = sides + np.array([NAMES, NUMBERS])
+    figure = plt.figure(figsize=tuple(size))
+    axis = figure.add_axes((NAMES / size[0], 0, *(sides / size)))
+    axis.imshow(mosaic, cmap="gray", vmin=0, vmax=1, interpolation="nearest", aspect="auto")
+    axis.set_yticks((np.arange(len(told)) + 0.5) * height / len(told), list(told), fontsize=8)
+    axis.set_xticks((np.arange(count) + 0.5) * width / count, range(first, first + count), fontsize=8)
+    axis.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
+    axis.spines[:].set_visible(False)
     return _saved(figure)
 
 
@@ -56,6 +61,7 @@ def draw_filters(prediction: Prediction, clip: NDArray[np.uint8]) -> bytes:
         axis.imshow(np.asarray(picture.numpy()), cmap="gray" if most == 1 else "magma", vmin=0, vmax=most)
         axis.set_title(name, fontsize=7)
         axis.set_axis_off()
+    figure.tight_layout(pad=0.3)
     return _saved(figure)
 
 
@@ -70,7 +76,6 @@ def _pyplot() -> Any:
 
 def _saved(figure: Any) -> bytes:
     file = io.BytesIO()
-    figure.tight_layout(pad=0.3)
     figure.savefig(file, format="png", dpi=DPI)
     _pyplot().close(figure)
     return file.getvalue()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -28,14 +28,13 @@ from training import engine
 from training.moving_mnist import draw_motion
 from training.residual import HIGHEST
 from training.residual_export import ACTIVATION, HIGHEST_OUTPUT, layer_tensors, residual_tensors
-from training.style import Schedule, fit
 
-__all__ = ["Hypernetwork", "draw_ways", "sprites_model", "tap_bits", "train_hypernetwork"]
+__all__ = ["Hypernetwork", "draw_ways", "sprites_model", "tap_bits"]
 
-CLIPS = 256  # of a step
 USUAL = 0.75  # share of steps with clips of the standard size and speed
 SIDE, FRAME, SPEED = 28, 64, 3.6
 OTHER_FRAMES, OTHER_SPEEDS = (40, 97), (0.5, 4.0)
+COARSER, COARSER_HYPER = (3, 4, 4), 3  # bits that weights lack of the finest ones: less costs hardly a bit in a clip
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -55,10 +54,15 @@ class Hypernetwork(nn.Module):
         return logits
 
 
-def draw_ways(rng: np.random.Generator, clips: int, frames: int = 20) -> tuple[NDArray[np.int64], tuple[int, int]]:
-    """Ways of things (frames, clips, 2) that fly straight and bounce, and size of the frame."""
+def draw_ways(
+    rng: np.random.Generator, clips: int, frames: int = 20, usual: float = USUAL
+) -> tuple[NDArray[np.int64], tuple[int, int]]:
+    """Ways of things (frames, clips, 2) that fly straight and bounce, and size of the frame.
+
+    usual : probability of a frame of the standard size, and the standard speed
+    """
     size, speed = FRAME, SPEED
-    if rng.random() > USUAL:
+    if rng.random() > usual:
         size, speed = int(rng.integers(*OTHER_FRAMES)), float(rng.uniform(*OTHER_SPEEDS))
     blank = np.zeros((1, SIDE, SIDE), np.uint8)
     corners = draw_motion(blank, clips, rng, frames, size, 1, speed).corners[:, :, 0]
@@ -74,22 +78,14 @@ def tap_bits(model: Hypernetwork, ways: NDArray[np.int64], frame: tuple[int, int
     return bits.view(taps.shape)
 
 
-def train_hypernetwork(
-    model: Hypernetwork, minutes: float, *, seed: int = 0, progress: Callable[[float, float], None] | None = None
-) -> Hypernetwork:
-    """Train on clips drawn anew in each step; `progress` is told the share of the time and the bits of a transition."""
-    fit(
-        model,
-        lambda rng: tap_bits(model, *draw_ways(rng, CLIPS)).mean(),
-        Schedule(minutes),
-        seed=seed,
-        progress=progress,
-    )
-    return model.eval()
-
-
 def sprites_model(
-    style: Tensors, hyper: Tensors, *, side: int = SIDE, coarser: Any = 0, coarser_hyper: int = 0, **facts: Any
+    style: Tensors,
+    hyper: Tensors,
+    *,
+    side: int = SIDE,
+    coarser: Sequence[int] = COARSER,
+    coarser_hyper: int = COARSER_HYPER,
+    **facts: Any,
 ) -> bytes:
     """The model file.
 
@@ -97,7 +93,8 @@ def sprites_model(
     ----------
     style : state of training.style.Style
     hyper : state of a Hypernetwork
-    coarser, coarser_hyper : bits that weights lack of the finest ones
+    side : pixels that sprites are padded to, at least, height and width
+    coarser, coarser_hyper : bits that weights lack of the finest ones, in each layer of the style and in all of H
     facts : for the card
 
     Raises

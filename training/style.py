@@ -27,7 +27,7 @@ from codec.mixture import COMPONENTS, LEAK_BITS, TABLED
 from codec.planes import reversible
 from training.residual import COARSEST, FINEST, HIGHEST
 
-__all__ = ["Schedule", "Style", "fit", "frequent", "planes_of", "style_bits", "train_style"]
+__all__ = ["Schedule", "Style", "frequent", "planes_of", "style_bits", "style_loss", "train_style"]
 
 ANCHORS = 8
 SHRINK = 0.1  # of a head's first weights
@@ -77,7 +77,7 @@ def planes_of(pictures: NDArray[Any]) -> list[I32]:
     return [pictures[..., 0].astype(np.int32)] if pictures.shape[3] == 1 else [*reversible(pictures)]
 
 
-def frequent(planes: Sequence[I32], count: int = ANCHORS) -> list[list[int]]:
+def frequent(planes: Sequence[NDArray[Any]], count: int = ANCHORS) -> list[list[int]]:
     """For each plane its `count` most frequent values, in order; what has fewer gets values that do not occur."""
     chosen = []
     for plane in planes:
@@ -112,6 +112,12 @@ def style_bits(model: Style, planes: Sequence[I32], depth: int, rng: np.random.G
                 total = total + _bits(model, outputs, x[kept], plane, depth).sum() / share
         sums.append(total)
     return torch.stack(sums)
+
+
+def style_loss(model: Style, planes: Sequence[I32], depth: int, rng: np.random.Generator) -> Tensor:
+    """What trainings minimise: mean bits of a sample, estimated."""
+    mean: Tensor = style_bits(model, planes, depth, rng).sum() / (planes[0].size * len(planes))
+    return mean
 
 
 def _bits(model: Style, outputs: Tensor, x: Tensor, plane: int, depth: int) -> Tensor:
@@ -174,41 +180,26 @@ def train_style(
     stop: Callable[[], bool] = lambda: False,
     progress: Callable[[float, float], None] | None = None,
 ) -> Style:
-    """Train a model on pictures of one size; `progress` is told the share of the time and the bits of a sample."""
+    """Train a model on pictures of one size for some minutes, without a record that it could be resumed from.
+
+    Adam, and a rate that falls along a cosine; `progress` is told the share of the time and the bits of a sample.
+    """
     batch = max(1, schedule.pixels // planes[0][0].size)
-
-    def loss(rng: np.random.Generator) -> Tensor:
-        chosen = rng.integers(len(planes[0]), size=batch)
-        drawn = [plane[chosen] for plane in planes]
-        mean: Tensor = style_bits(model, drawn, depth, rng).sum() / (drawn[0].size * len(planes))
-        return mean
-
-    fit(model, loss, schedule, seed=seed, stop=stop, progress=progress)
-    return model.eval()
-
-
-def fit(
-    model: nn.Module,
-    loss: Callable[[np.random.Generator], Tensor],
-    schedule: Schedule,
-    *,
-    seed: int = 0,
-    stop: Callable[[], bool] = lambda: False,
-    progress: Callable[[float, float], None] | None = None,
-) -> None:
-    """Minimise a loss, drawn anew in each step, for some minutes: Adam, and a rate that falls along a cosine."""
     optimizer = torch.optim.Adam(model.parameters(), lr=schedule.rate, betas=(0.9, 0.99))
     begun, step, mean = time.monotonic(), 0, 0.0
     while (done := (time.monotonic() - begun) / 60 / schedule.minutes) < 1 and not stop():
         cosine = schedule.last + (1 - schedule.last) * 0.5 * (1 + math.cos(math.pi * done))
         for group in optimizer.param_groups:
             group["lr"] = schedule.rate * min(1, (step + 1) / schedule.warmup) * cosine
-        found = loss(np.random.default_rng([seed, step]))
+        rng = np.random.default_rng([seed, step])
+        chosen = rng.integers(len(planes[0]), size=batch)
+        loss = style_loss(model, [plane[chosen] for plane in planes], depth, rng)
         optimizer.zero_grad()
-        found.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         step += 1
-        mean += (found.item() - mean) * max(0.02, 1 / step)
+        mean += (loss.item() - mean) * max(0.02, 1 / step)
         if progress and step % 20 == 0:
             progress(done, mean)
+    return model.eval()

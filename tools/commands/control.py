@@ -45,17 +45,17 @@ def control(
         from tools import control as compared
         from tools import results
         from training.cli import stopping
-        from training.config import find_recipe, folder_of, parse_recipe
+        from training.config import find_data, find_recipe, parse_recipe
         from training.data import Photos
 
         torch.set_num_threads(threads)
         path = find_recipe(recipe)
         chosen = parse_recipe(path.read_text(encoding="utf-8"), path.name)
         short = compared.recipe_of(chosen, "vector", steps).prior
-        photos = Photos(data or folder_of(chosen.data.train, path), short.schedule.crop if short else 1)
+        photos = Photos(data or find_data(chosen.data.train, path), short.schedule.crop if short else 1)
         if not (named := validation or chosen.data.validation):
             raise click.UsageError("the recipe names no validation pictures; --validation does")
-        held_out = Photos(validation or folder_of(str(named), path))
+        held_out = Photos(validation or find_data(str(named), path))
         with stopping() as stop:
             found = compared.control(
                 chosen, photos, held_out, output, steps, pictures=pictures, resume=bool(resume), stop=stop

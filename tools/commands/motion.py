@@ -36,7 +36,18 @@ def motion(data: Path, output: Path, seeds: int, steps: int, clips: int, model: 
         from codec.sprites import sprites, stacked
         from codec.tracks import find_sprites
         from tools import image_sets, motion_plot, results
-        from tools.motion_study import KINDS, SEEN, Row, continued, measure_codec, measure_network, table
+        from tools.motion_study import (
+            KINDS,
+            LIKELIEST,
+            MEAN,
+            SEEN,
+            Row,
+            continued,
+            imagined,
+            measure_codec,
+            measure_network,
+            table,
+        )
         from training.cli import stopping
         from training.moving_mnist import moving_mnist
 
@@ -78,11 +89,12 @@ def motion(data: Path, output: Path, seeds: int, steps: int, clips: int, model: 
                     if method == "hypernetwork":
                         atomic_write(output / "filters.png", motion_plot.draw_filters(prediction, shown[0]), force=True)
         rows = [row for row in rows if row.method in KINDS]
-        rows += filter(None, (measure_codec(built, shown, whole) for whole in (True, False)))
-        seen = find_sprites(shown[0, :SEEN])
-        if seen is not None:
-            told["codec"] = continued(built, stacked(seen, built.side), shown.shape[2:], shown.shape[1] - SEEN) / 255
+        rows += measure_codec(built, shown)
         save()
-        if len(told) > len(KINDS):
-            atomic_write(output / "foretold.png", motion_plot.draw_frames(told), force=True)
+        seen = find_sprites(shown[0, :SEEN])
+        if seen is not None and len(told) > len(KINDS):
+            things, (frames, *frame) = stacked(seen, built.side), shown[0, SEEN:].shape
+            told[LIKELIEST] = continued(built, things, (frame[0], frame[1]), frames) / 255
+            told[MEAN] = imagined(built, things, (frame[0], frame[1]), frames) / 255
+            atomic_write(output / "foretold.png", motion_plot.draw_frames(told, SEEN + 1), force=True)
     click.echo(table(rows))
