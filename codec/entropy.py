@@ -193,16 +193,16 @@ def frequencies_from_logits(logits: NDArray[Any]) -> NDArray[np.int32]:
         raise ValueError(f"a table has 1 to {TOTAL // 2} symbols, not {k}")
     freqs = np.empty((n, k), np.int32)
     ones = np.ones(k)
-    step = max(1, _BLOCK // k)
-    distance, index, e = np.empty((step, k)), np.empty((step, k), np.uint16), np.empty((step, k))
+    step = max(1, min(n, _BLOCK // k))  # no more than is needed: fresh memory takes its time
+    wide = np.result_type(logits, np.float32)  # float64, for integers of 32 bits and more
+    distance, index, e = np.empty((step, k), wide), np.empty((step, k), np.intp), np.empty((step, k))
     for rows in _blocks(freqs):
         block, out = logits[rows], freqs[rows]
         b = len(block)
         best = np.arange(b), block.argmax(axis=1)
-        np.subtract(block[best][:, None], block, out=distance[:b], dtype=np.float64)
-        np.minimum(distance[:b], len(_POWERS) - 1, out=distance[:b])
+        np.subtract(block[best][:, None], block, out=distance[:b], dtype=wide)
         np.copyto(index[:b], distance[:b], casting="unsafe")
-        _POWERS.take(index[:b], out=e[:b], mode="clip")  # the default mode copies `out`
+        _POWERS.take(index[:b], out=e[:b], mode="clip")  # beyond the last one all are zero, as it is
         scale = np.floor((TOTAL - k) * 2.0**32 / (e[:b] @ ones))
         np.multiply(e[:b], (scale * 2.0**-32)[:, None], out=e[:b])
         np.floor(e[:b], out=e[:b])

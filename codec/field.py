@@ -20,7 +20,8 @@ from codec.errors import CorruptStream
 from codec.features import neighbours
 from codec.medians import tables
 from codec.motion import FARTHEST
-from codec.prior import INTERLACE, Code
+from codec.prior import INTERLACE
+from codec.symbols import Code
 
 __all__ = ["Field", "FieldCoder"]
 
@@ -163,15 +164,18 @@ class _Counts:
 
     def code(self, code: Code, row: I64, symbols: I64 | None) -> I64:
         """Code symbols, each in its context, and learn from them."""
+        if len(row) == 0:
+            return row
         found: I64 = np.asarray(code(tables(self._counts[row]), symbols), np.int64)
         np.add.at(self._counts, (row, found), COUNT)
         full = self._counts.sum(axis=1) > FULL
-        self._counts[full] = self._counts[full] + 1 >> 1
+        if full.any():
+            self._counts[full] = self._counts[full] + 1 >> 1
         return found
 
 
 def _fair(code: Code, n: int, symbols: I64 | None) -> I64:
-    return np.asarray(code(np.full((n, 2), TOTAL // 2), symbols), np.int64)
+    return np.asarray(code(np.full((n, 2), TOTAL // 2), symbols) if n else (), np.int64)
 
 
 def _cells(vectors: I64, shape: tuple[int, int]) -> I64:

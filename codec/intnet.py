@@ -184,9 +184,11 @@ def requantise(unit: Unit, sums: Carrier, extra: Ints | Carrier | None = None) -
     sums : (..., O) from `accumulate` (overwritten), carrier dtype
     extra : (O,) or (..., O) integers in [-unit.extra, unit.extra], or None for zero
     """
-    if extra is not None and np.abs(extra).max() > unit.extra:
-        raise ModelError(f"{unit.name}: adds a vector up to {np.abs(extra).max()}, declared were {unit.extra}")
-    sums += unit._offset if extra is None else (unit._offset + extra).astype(unit.dtype)
+    sums += unit._offset
+    if extra is not None:
+        if (largest := max(extra.max(), -extra.min())) > unit.extra:
+            raise ModelError(f"{unit.name}: adds a vector up to {largest}, declared were {unit.extra}")
+        sums += extra.astype(unit.dtype, copy=False)
     if unit.shift.any():
         sums *= unit._factor
         np.floor(sums, out=sums)

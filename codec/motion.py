@@ -4,8 +4,8 @@
 
 A cell is 8 x 8 pixels and has a vector in quarters of a pixel; its window is 16 x 16, so that cells fade into each
 other and the lapped transform finds no edges to code. Fractions of a pixel are interpolated by the eight-tap filters of
-HEVC. All of it is integers: 2^-FRACTION grey levels, carried in float32 below 2^24. Pixels outside of the frame are
-those at its border.
+HEVC, along rows and then along columns, as products of small matrices. All of it is integers: 2^-FRACTION grey levels,
+carried in float32 below 2^24. Pixels outside of the frame are those at its border.
 """
 
 from __future__ import annotations
@@ -36,10 +36,9 @@ FILTERS = np.array(
 WINDOW = np.array([1, 3, 5, 7, 9, 11, 13, 15, 15, 13, 11, 9, 7, 5, 3, 1], np.float32)  # 16 with its neighbour's
 MARGIN = CELL // 2  # pixels that a window reaches beyond its cell
 SIDE = 2 * CELL
+PATCH = SIDE + TAPS - 1  # pixels to a side that a window is interpolated from
 WINDOW_2D = WINDOW[:, None] * WINDOW  # 256 with those of all neighbours
-QUARTERS_OF_WINDOW = [(a, b) for a in (0, 1) for b in (0, 1)]
-START = CELL + MARGIN  # pixels by which the window of the cell before the first begins before the frame
-STRIP = 2048  # cells that are worked on at a time
+STRIP = 256  # cells that are worked on at a time: they stay in the processor's cache
 
 F32 = NDArray[np.float32]
 I64 = NDArray[np.int64]
@@ -57,82 +56,61 @@ def predict(reference: U8, vectors: Ints) -> F32:
 
     Returns
     -------
-    (16 h, 16 w, C) integers in 2^-FRACTION grey levels, 0 .. 255 * 2^FRACTION
+    (16 h, 16 w, C) integers in 2^-FRACTION grey levels, 0 .. 255 * 2^FRACTION; plane after plane in memory
     """
-    rows, columns = vectors.shape[:2]
     around = np.pad(vectors.astype(np.int64), ((1, 1), (1, 1), (0, 0)), mode="edge")  # windows reach in from outside
-    planes = np.ascontiguousarray(reference.transpose(2, 0, 1))
-    common = _most_frequent(around)
-    alike = (around == common).all(axis=2)
-    # sums of the windows, in a grid of CELL x CELL pixels that a window covers four of, from -START on
-    shape = CELL * (rows + 3), CELL * (columns + 3)
-    sums = _moved(planes, np.full((1, 2), -START), common[None], shape)[:, 0]
-    grid = sums.reshape(len(planes), rows + 3, CELL, columns + 3, CELL)
-    grid *= _weights(alike)
-    i, j = np.nonzero(~alike)
-    for first in range(0, len(i), STRIP):
-        y, x = i[first : first + STRIP], j[first : first + STRIP]
-        corner = np.stack([y, x], 1) * CELL - START
-        parts = _moved(planes, corner, around[y, x], (SIDE, SIDE)) * WINDOW_2D
-        parts = parts.reshape(len(planes), len(y), 2, CELL, 2, CELL)
-        for a, b in QUARTERS_OF_WINDOW:
-            grid[:, y + a, :, x + b] += parts[:, :, a, :, b].swapaxes(0, 1)
-    inner = sums[:, START : START + CELL * rows, START : START + CELL * columns].transpose(1, 2, 0)
-    mean: F32 = np.clip(np.floor((inner + 128) * np.float32(1 / 256)), 0, 255 << FRACTION)
-    return mean
+    rows, columns = around.shape[:2]
+    # Every window that lies outside as a whole finds what the one at PATCH pixels from the border does.
+    planes = np.pad(reference.transpose(2, 0, 1), ((0, 0), (PATCH, PATCH), (PATCH, PATCH)), mode="edge")
+    patches = np.lib.stride_tricks.sliding_window_view(planes, (PATCH, PATCH), axis=(1, 2)).transpose(1, 2, 0, 3, 4)
+    # sums of the windows, in a grid of CELL x CELL pixels that a window covers four of
+    sums = np.zeros((rows + 1, columns + 1, len(planes), CELL, CELL), np.float32)
+    high, wide = max(1, STRIP // columns), min(STRIP, columns)
+    buffers = tuple(np.empty((high * wide, len(planes), *size), np.float32) for size in _SIZES)
+    for top in range(0, rows, high):
+        for left in range(0, columns, wide):
+            parts = _windows(patches, around[top : top + high, left : left + wide], (top - 1, left - 1), buffers)
+            h, w = parts.shape[:2]
+            across = np.zeros((h, w + 1, *parts.shape[2:4], CELL), np.float32)
+            across[:, :-1] = parts[..., :CELL]
+            across[:, 1:] += parts[..., CELL:]
+            sums[top : top + h, left : left + w + 1] += across[..., :CELL, :]
+            sums[top + 1 : top + h + 1, left : left + w + 1] += across[..., CELL:, :]
+    sums += 128
+    sums *= np.float32(1 / 256)
+    np.clip(np.floor(sums, out=sums), 0, 255 << FRACTION, out=sums)
+    whole = sums.transpose(2, 0, 3, 1, 4).reshape(len(planes), CELL * (rows + 1), CELL * (columns + 1))
+    inner = slice(CELL + MARGIN, -CELL - MARGIN)
+    return whole[:, inner, inner].transpose(1, 2, 0)
 
 
-def _most_frequent(vectors: I64) -> I64:
-    """Of (h, w, 2) vectors: one that most cells have."""
-    flat = vectors.reshape(-1, 2)
-    _, first, counts = np.unique(flat @ np.array([1 << 32, 1]), return_index=True, return_counts=True)
-    found: I64 = flat[first[counts.argmax()]]
-    return found
+def _windows(patches: U8, vectors: I64, corner: tuple[int, int], buffers: tuple[F32, ...]) -> F32:
+    """Windows (h, w, C, SIDE, SIDE) of h x w cells, the first of which is that at `corner`, times WINDOW_2D."""
+    h, w = vectors.shape[:2]
+    whole, fraction = np.divmod(vectors.reshape(-1, 2), QUARTERS)
+    start = (np.mgrid[:h, :w].reshape(2, -1).T + corner) * CELL + whole + (PATCH - MARGIN - BEFORE)
+    y, x = (np.clip(start[:, axis], 0, patches.shape[axis] - 1) for axis in (0, 1))
+    found, along, out = (buffer[: h * w] for buffer in buffers)
+    found[:] = patches[y, x]
+    np.matmul(found, _ALONG[fraction[:, 1], None], out=along)
+    np.matmul(_DOWN[fraction[:, 0], None], along, out=out)
+    out += 0.5
+    np.floor(out, out=out)
+    out *= WINDOW_2D
+    return out.reshape(h, w, -1, SIDE, SIDE)
 
 
-def _weights(alike: NDArray[np.bool_]) -> F32:
-    """Sums of the windows of those cells: (h + 1, CELL, w + 1, CELL), for h x w cells."""
-    rows, columns = alike.shape
-    grid = np.zeros((rows + 1, CELL, columns + 1, CELL), np.float32)
-    quarters = WINDOW_2D.reshape(2, CELL, 2, CELL)
-    for a, b in QUARTERS_OF_WINDOW:
-        grid[a : a + rows, :, b : b + columns] += alike[:, None, :, None] * quarters[a, :, b][:, None]
-    return grid
+def _banded(filters: F32) -> F32:
+    """Filters (n, TAPS) -> matrices (n, PATCH, SIDE) that are multiplied by from the right."""
+    matrices = np.zeros((len(filters), PATCH, SIDE), np.float32)
+    for sample in range(SIDE):
+        matrices[:, sample : sample + TAPS, sample] = filters
+    return matrices
 
 
-def _moved(planes: U8, corner: I64, vectors: I64, size: tuple[int, int]) -> F32:
-    """Rectangles at corners + vectors (n, 2): (C, n, *size) samples in 2^-FRACTION grey levels, not clipped."""
-    whole, fraction = np.divmod(vectors, QUARTERS)
-    start = corner + whole
-    phase = fraction[:, 0] * QUARTERS + fraction[:, 1]
-    out = np.empty((len(planes), len(corner), *size), np.float32)
-    for each in np.unique(phase):
-        at = np.flatnonzero(phase == each)
-        out[:, at] = _interpolated(planes, start[at], size, *divmod(int(each), QUARTERS))
-    return out
-
-
-def _interpolated(planes: U8, start: I64, size: tuple[int, int], down: int, right: int) -> F32:
-    """Rectangles whose vectors have the same fractions."""
-    rows, columns = (
-        _run(start[:, axis, None], size[axis], fraction, planes.shape[1 + axis])
-        for axis, fraction in enumerate((down, right))
-    )
-    x = planes[:, rows[:, :, None], columns[:, None, :]].astype(np.float32)
-    if not down and not right:
-        return x * (1 << FRACTION)
-    if right:
-        x = filtered(x, right, 3)
-    if down:
-        x = filtered(x, down, 2)
-    return x if not (down and right) else np.floor((x + 32) * np.float32(1 / 64))
-
-
-def _run(start: I64, length: int, fraction: int, stop: int) -> I64:
-    """Indices of `length` pixels from (n, 1) starts on, with the taps around them; outside, those of the border."""
-    first, count = (BEFORE, length + TAPS - 1) if fraction else (0, length)
-    indices: I64 = np.clip(start - first + np.arange(count), 0, stop - 1)
-    return indices
+_SIZES = (PATCH, PATCH), (PATCH, SIDE), (SIDE, SIDE)  # of a window on its way
+_ALONG = _banded(FILTERS)
+_DOWN = np.ascontiguousarray(_banded(FILTERS * np.float32(1 / 64)).swapaxes(1, 2))
 
 
 def filtered(x: F32, fraction: int, axis: int) -> F32:

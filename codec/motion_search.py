@@ -67,27 +67,25 @@ def search(current: U8, reference: U8, before: I64, step: float) -> tuple[I64, N
 
 
 class _Matcher:
-    """Compares all blocks of one size with the reference at once."""
+    """Compares all blocks of one size with the reference at once; `fine` is what `_upsampled` gives."""
 
     def __init__(self, luma: F32, fine: U8, side: int, step: float) -> None:
         h, w = self.shape = luma.shape[0] // side, luma.shape[1] // side
         cut = luma.reshape(h, side, w, side).swapaxes(1, 2)
-        self._blocks = np.rint(cut).astype(np.int16).reshape(-1, side, side)
-        i, j = np.mgrid[:h, :w]
-        self._corner = (np.stack([i, j], 2).reshape(-1, 2) * side + MARGIN) * QUARTERS
-        self._run = QUARTERS * np.arange(side)
+        self._blocks = np.clip(np.rint(cut), 0, 255).astype(np.uint8).reshape(-1, side, side)
+        self._corner = np.mgrid[:h, :w].reshape(2, -1).T * side + MARGIN
+        self._windows = np.lib.stride_tricks.sliding_window_view(fine, (side, side), axis=(2, 3))
         size, soft = np.arange(256, dtype=np.float32), SOFT * step
         self._costs = np.where(size < soft, size**2 / (2 * soft), size - soft / 2)
-        self._fine, self._worth = fine, WORTH * step
+        self._worth = WORTH * step
 
     def cost(self, vectors: I64, told: I64) -> F32:
         """(h, w, 2) vectors and what is expected of them -> (h, w)."""
-        start = self._corner + vectors.reshape(-1, 2)
-        rows = np.clip(start[:, :1] + self._run, 0, self._fine.shape[0] - 1)
-        columns = np.clip(start[:, 1:] + self._run, 0, self._fine.shape[1] - 1)
-        found = self._fine[rows[:, :, None], columns[:, None, :]].astype(np.int16)
-        found -= self._blocks
-        differences = self._costs.take(np.abs(found, out=found)).sum(axis=(1, 2)).reshape(self.shape)
+        whole, phase = np.divmod(vectors.reshape(-1, 2), QUARTERS)
+        y, x = np.clip(self._corner + whole, 0, np.array(self._windows.shape[2:4]) - 1).T
+        found = self._windows[phase[:, 0], phase[:, 1], y, x]
+        apart_by = np.maximum(found, self._blocks) - np.minimum(found, self._blocks)
+        differences = self._costs.take(apart_by).reshape(len(found), -1).sum(axis=1).reshape(self.shape)
         apart = np.abs(vectors - told)
         bits = (2 * np.log2(1 + apart) + NONZERO * (apart > 0)).sum(axis=2)
         return np.asarray(differences + self._worth * bits, np.float32)
@@ -131,12 +129,16 @@ def _luma(x: U8) -> F32:
 
 
 def _upsampled(luma: F32) -> U8:
-    """(H, W) -> (4 (H + 2 MARGIN), 4 (W + 2 MARGIN)), as prediction interpolates."""
+    """(H, W) -> (4, 4, H + 2 MARGIN, W + 2 MARGIN), as prediction interpolates: so many quarters down and right."""
     padded: F32 = np.pad(luma, ((MARGIN + 3, MARGIN + 4), (MARGIN + 3, MARGIN + 4)), mode="edge")
-    for _ in (0, 1):  # columns, then rows
-        phases = [filtered(padded, fraction, 1) / np.float32(64) for fraction in range(QUARTERS)]
-        padded = np.stack(phases, axis=-1).reshape(len(padded), -1).T
-    return np.clip(np.rint(padded), 0, 255).astype(np.uint8)
+    out = np.empty((QUARTERS, QUARTERS, luma.shape[0] + 2 * MARGIN, luma.shape[1] + 2 * MARGIN), np.uint8)
+    for right in range(QUARTERS):
+        shifted = filtered(padded, right, 1)
+        for down in range(QUARTERS):
+            x = filtered(shifted, down, 0)
+            x *= np.float32(1 / 64**2)
+            np.copyto(out[down, right], np.clip(np.rint(x, out=x), 0, 255, out=x), casting="unsafe")
+    return out
 
 
 def _coarse(luma: F32, known: F32) -> tuple[I64, I64]:
@@ -145,22 +147,23 @@ def _coarse(luma: F32, known: F32) -> tuple[I64, I64]:
     pad = luma.shape[0] - known.shape[0], luma.shape[1] - known.shape[1]
     reach = max(REACH, min(16, luma.shape[1] // 80))
     other = np.pad(_shrunk(np.pad(known, ((0, pad[0]), (0, pad[1])), mode="edge")), reach, mode="edge")
-    rows, columns = small.shape
-    block = BLOCK // COARSE
+    (rows, columns), block, run = small.shape, BLOCK // COARSE, np.arange(-reach, reach + 1)
     shape = rows // block, columns // block
     best = [np.full(shape, np.inf, np.float32) for _ in range(2)]
     found = [np.zeros((*shape, 2), np.int64) for _ in range(2)]
-    for a in range(-reach, reach + 1):
-        for b in range(-reach, reach + 1):
-            shifted = other[reach + a : reach + a + rows, reach + b : reach + b + columns]
-            alone = np.abs(small - shifted).reshape(shape[0], block, shape[1], block).sum(axis=(1, 3))
-            alone += 0.05 * (abs(a) + abs(b))
-            padded = np.pad(alone, 1, mode="edge")
-            around = alone + padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:]
-            for each, cost in enumerate((alone, around)):
-                wins = cost < best[each]
-                best[each][wins] = cost[wins]
-                found[each][wins] = (a * COARSE * QUARTERS, b * COARSE * QUARTERS)
+    for down in run:
+        strip = other[reach + down : reach + down + rows]
+        shifted = np.lib.stride_tricks.sliding_window_view(strip, columns, axis=1).swapaxes(0, 1)  # (len(run), ...)
+        apart = np.abs(small - shifted).reshape(len(run), shape[0], block, columns).sum(axis=2)
+        alone = apart.reshape(len(run), *shape, block).sum(axis=3)
+        alone += np.float32(0.05) * (abs(down) + np.abs(run)[:, None, None])
+        padded = np.pad(alone, ((0, 0), (1, 1), (1, 1)), mode="edge")
+        around = alone + padded[:, :-2, 1:-1] + padded[:, 2:, 1:-1] + padded[:, 1:-1, :-2] + padded[:, 1:-1, 2:]
+        for each, costs in enumerate((alone, around)):
+            right, least = run[costs.argmin(axis=0)], costs.min(axis=0)
+            wins = least < best[each]
+            best[each][wins] = least[wins]
+            found[each][wins] = np.stack([np.full(shape, down), right], 2)[wins] * COARSE * QUARTERS
     return found[0], found[1]
 
 

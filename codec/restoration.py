@@ -77,18 +77,32 @@ class Restoration:
         the same shape and unit
         """
         h, w = x.shape[0] // CELL, x.shape[1] // CELL
-        cells = x.reshape(h, CELL, w, CELL, 3).transpose(0, 2, 4, 1, 3).reshape(h, w, 3, CELL * CELL)
-        mean = np.floor(cells.sum(axis=3, keepdims=True) / (CELL * CELL) + 0.5)
+        cells = np.ascontiguousarray(_cells(x)).reshape(h, w, 3, CELL * CELL)
         factor = ((16 << RECIPROCAL_BITS) // step) * 2.0**-RECIPROCAL_BITS  # exact: few bits times few bits
-        u = np.clip(np.floor((cells - mean) * factor + 0.5), -ACTIVATION, ACTIVATION).reshape(h, w, CHANNELS)
+        u = np.empty((h, w, CHANNELS), np.float32)
+        for row, out in zip(cells, u, strict=True):
+            row -= np.floor(row.sum(axis=2, keepdims=True) / (CELL * CELL) + 0.5)
+            row *= factor
+            row += 0.5
+            np.clip(np.floor(row, out=row), -ACTIVATION, ACTIVATION, out=row)
+            out[:] = row.reshape(out.shape)
         condition = self.condition[step_index].reshape(self.blocks + 1, -1)
-        state = intnet.run(self.stem, u.astype(np.float32), extra=_shifted(condition[0], self.stem))
+        state = intnet.run(self.stem, u, extra=_shifted(condition[0], self.stem))
         for (hidden, out), vector in zip(self.body, condition[1:], strict=True):
             sums = intnet.accumulate(out, intnet.run(hidden, state, extra=_shifted(vector, hidden)))
-            state = intnet.requantise(out, sums, state * np.ldexp(1.0, out.shift.astype(np.int32)))
-        change = intnet.run(self.head, state).astype(np.float64).reshape(h, w, 3, CELL, CELL).transpose(0, 3, 1, 4, 2)
-        scale = step * 2.0 ** (FRACTION - 6 - HEAD_BITS)  # step is in 1/16, the head in quarters of it
-        return np.asarray(x + np.floor(change.reshape(x.shape) * scale + 0.5))
+            state = intnet.requantise(out, sums, state * np.ldexp(out.dtype.type(1), out.shift.astype(np.int32)))
+        change = intnet.run(self.head, state).astype(np.float64).reshape(h, w, 3, CELL, CELL)
+        change *= step * 2.0 ** (FRACTION - 6 - HEAD_BITS)  # step is in 1/16, the head in quarters of it
+        change += 0.5
+        restored = x.copy(order="K")
+        cells = _cells(restored)
+        cells += np.floor(change, out=change)
+        return restored
+
+
+def _cells(x: F64) -> F64:
+    """View of a picture: (8 h, 8 w, 3) -> (h, w, 3, 8, 8)."""
+    return x.reshape(len(x) // CELL, CELL, -1, CELL, 3).transpose(0, 2, 4, 1, 3)
 
 
 def _shifted(vector: Ints, unit: Unit) -> Ints:

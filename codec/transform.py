@@ -67,14 +67,8 @@ def analysis(x: NDArray[np.uint8] | F64) -> F64:
     -------
     (h, w, 768) float64, in grey levels: colour axis, vertical frequency, horizontal frequency, the last one fastest
     """
-    y = (x - GREY) @ colour_axes()
-    rotation, basis = border_rotation(), dct(BLOCK)
-    for axis in (0, 1):
-        y = np.moveaxis(y, axis, 0)
-        y = _across_borders(np.ascontiguousarray(y), rotation)
-        y = np.moveaxis(_in_blocks(y, basis), 0, axis)
-    h, w = x.shape[0] // BLOCK, x.shape[1] // BLOCK
-    return y.reshape(h, BLOCK, w, BLOCK, 3).transpose(0, 2, 4, 1, 3).reshape(h, w, COEFFICIENTS)
+    y = np.tensordot(colour_axes().T, x.transpose(2, 0, 1) - GREY, 1)
+    return _forward(y, border_rotation(), dct(BLOCK), exact=False)
 
 
 def project(x: NDArray[np.floating[Any]]) -> F64:
@@ -88,15 +82,11 @@ def project(x: NDArray[np.floating[Any]]) -> F64:
     -------
     (h, w, 768) float64 holding integers in 1/256 grey levels, laid out as those of `analysis`, below 2^22
     """
-    rotation, basis, axes = (matrix.T for matrix in _synthesis_matrices())
-    fine = 2.0 ** (8 - FRACTION)
-    y = _rounded((x.astype(np.float64) - (255 << FRACTION) // 2) * fine @ axes, MATRIX_BITS)
-    for axis in (0, 1):
-        y = np.moveaxis(y, axis, 0)
-        y = _across_borders(np.ascontiguousarray(y), rotation, MATRIX_BITS)
-        y = np.moveaxis(_rounded(_in_blocks(y, basis), MATRIX_BITS), 0, axis)
-    h, w = x.shape[0] // BLOCK, x.shape[1] // BLOCK
-    return y.reshape(h, BLOCK, w, BLOCK, 3).transpose(0, 2, 4, 1, 3).reshape(h, w, COEFFICIENTS)
+    rotation, basis, axes = (matrix.T * 2.0**-MATRIX_BITS for matrix in _synthesis_matrices())
+    y = x.transpose(2, 0, 1).astype(np.float64, order="C")
+    y -= (255 << FRACTION) // 2
+    y = _rounded(np.tensordot(axes.T * 2.0 ** (8 - FRACTION), y, 1))
+    return _forward(y, rotation, basis, exact=True)
 
 
 def synthesis(y: NDArray[np.integer[Any]], shape: tuple[int, int]) -> F64:
@@ -109,18 +99,22 @@ def synthesis(y: NDArray[np.integer[Any]], shape: tuple[int, int]) -> F64:
 
     Returns
     -------
-    (16 h, 16 w, 3) float64 holding integers in 2^-FRACTION grey levels, not clipped to 0..255
+    (16 h, 16 w, 3) float64 holding integers in 2^-FRACTION grey levels, not clipped to 0..255; plane after plane in
+    memory
     """
     h, w = shape
-    rotation, basis, axes = _synthesis_matrices()
-    x = y.astype(np.float64).reshape(h, w, 3, BLOCK, BLOCK).transpose(0, 3, 1, 4, 2).reshape(BLOCK * h, BLOCK * w, 3)
-    first = 8 - FRACTION  # the input has 8 bits after the point
-    for axis in (0, 1):
-        x = np.moveaxis(x, axis, 0)
-        x = _rounded(_in_blocks(np.ascontiguousarray(x), basis), MATRIX_BITS + first)
-        x = np.moveaxis(_across_borders(x, rotation, MATRIX_BITS), 0, axis)
-        first = 0
-    return _rounded(x @ axes, MATRIX_BITS) + (255 << FRACTION) // 2
+    rotation, basis, axes = (matrix * 2.0**-MATRIX_BITS for matrix in _synthesis_matrices())
+    x: F64 = np.empty((3, h, BLOCK, w, BLOCK))
+    x[:] = y.reshape(h, w, 3, BLOCK, BLOCK).transpose(2, 0, 3, 1, 4)
+    x = x.reshape(3, BLOCK * h, BLOCK * w)
+    for plane in x:
+        plane *= 2.0 ** (FRACTION - 8)  # the input has 8 bits after the point
+        for axis in (0, 1):
+            _in_blocks(plane, basis, axis)
+            _across_borders(plane, rotation, axis)
+    x = _rounded(np.tensordot(axes.T, x, 1))
+    x += (255 << FRACTION) // 2
+    return x.transpose(1, 2, 0)
 
 
 @functools.cache
@@ -131,22 +125,37 @@ def _synthesis_matrices() -> tuple[F64, F64, F64]:
     return tuple(np.rint(np.ldexp(m, MATRIX_BITS)) for m in (rotation, basis, axes))  # type: ignore[return-value]
 
 
-def _in_blocks(x: F64, matrix: F64) -> F64:
-    """matrix @ each run of 16 rows of x (16 h, ...)."""
-    return (matrix @ x.reshape(-1, BLOCK, x[0].size)).reshape(x.shape)
+def _forward(y: F64, rotation: F64, basis: F64, exact: bool) -> F64:
+    """Planes (3, 16 h, 16 w), which it overwrites -> coefficients (h, w, 768)."""
+    for plane in y:
+        for axis in (0, 1):
+            _across_borders(plane, rotation, axis, exact)
+            _in_blocks(plane, basis, axis, exact)
+    h, w = y.shape[1] // BLOCK, y.shape[2] // BLOCK
+    return y.reshape(3, h, BLOCK, w, BLOCK).transpose(1, 3, 0, 2, 4).reshape(h, w, COEFFICIENTS)
 
 
-def _across_borders(x: F64, matrix: F64, shift: int | None = None) -> F64:
-    """matrix @ the 16 rows around each border between two runs, rounded by `shift` if it is given. Overwrites x."""
-    half = BLOCK // 2
-    if len(x) > BLOCK:
-        inner = _in_blocks(x[half:-half], matrix)
-        x[half:-half] = inner if shift is None else _rounded(inner, shift)
-    return x
+def _in_blocks(x: F64, matrix: F64, axis: int, exact: bool = True) -> None:
+    """matrix @ each run of 16 samples along an axis of a plane (16 h, 16 w), in place; if `exact`, rounded."""
+    rows, columns = x.shape
+    if axis == 0:
+        y = matrix @ x.reshape(rows // BLOCK, BLOCK, columns)
+    else:
+        y = x.reshape(rows, columns // BLOCK, BLOCK) @ matrix.T
+    if exact:
+        y += 0.5
+        np.floor(y, out=y)
+    x[:] = y.reshape(x.shape)
 
 
-def _rounded(x: F64, shift: int) -> F64:
-    """floor(x / 2^shift + 1/2)."""
-    x *= 2.0**-shift
+def _across_borders(x: F64, matrix: F64, axis: int, exact: bool = True) -> None:
+    """`_in_blocks` for the 16 samples around each border between two runs."""
+    inner = x[BLOCK // 2 : -BLOCK // 2] if axis == 0 else x[:, BLOCK // 2 : -BLOCK // 2]
+    if inner.size:
+        _in_blocks(inner, matrix, axis, exact)
+
+
+def _rounded(x: F64) -> F64:
+    """floor(x + 1/2), in place."""
     x += 0.5
     return np.floor(x, out=x)
