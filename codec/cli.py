@@ -357,6 +357,7 @@ def _extra(name: str, module: str, extra: str, text: str) -> None:
 for each in (packing_cli.pack, archive_cli.unpack, archive_cli.list_, archive_cli.extract):
     cli.add_command(each)
 _extra("train", "training.cli", "train", "Train a model from a recipe (extra 'train').")
+_extra("record", "training.recording", "train", "Record what inter frames leave to code, to train on (extra 'train').")
 _extra("export", "training.cli", "train", "Make a model file of the checkpoints of a training (extra 'train').")
 _extra("report", "tools.commands.report", "tools", "A page about a run, a measurement or a model (extra 'tools').")
 _extra("measure", "tools.cli", "tools", "Measure models: rate-distortion and more (extra 'tools').")

@@ -24,11 +24,13 @@ from codec import photo
 from codec.codebook import SLICES, UNIT, codebook
 from codec.container import Kind, check_kind, unpack
 from codec.errors import CorruptStream, ModelMismatch
+from codec.hyper import HYPER_GROUPS, HYPER_WORDS
 from codec.image import Box, Canvas
 from codec.limits import DEFAULT, Limits
 from codec.model import Model, find_model
 from codec.photo import TILE, Photo
-from codec.prior import HYPER_GROUPS, HYPER_WORDS, REACH, STEPS, Pass
+from codec.prior import STEPS, Pass
+from codec.symbols import REACH
 from codec.transform import BLOCK
 
 __all__ = ["COLUMNS", "HYPER_SIZE", "SIZES", "Codes", "codes_of", "pixels_of"]

@@ -23,6 +23,9 @@ _LOG_REACH = [next(v for v in range(4096) if (4 + v) ** 32 >= 2 ** (2 * n - 1) *
 _LOG = np.searchsorted(np.array(_LOG_REACH), np.arange(4096), side="right").astype(np.float32)
 
 
+ENERGIES = sum(part.groups for part in SLICES[1:])
+
+
 def feature_count(i: int) -> int:
     """Features of slice i."""
     dim, size = SLICES[i].dim, SLICES[i].size
@@ -47,6 +50,13 @@ def features_of(i: int, values: I64) -> Carrier:
     if dim == 4:
         return energy(values)
     return energy(np.abs(values).reshape(len(values), -1, _pooled(i)).sum(2))
+
+
+def energies(values: I64) -> Carrier:
+    """(n, 768) values in 1/16 steps -> (n, ENERGIES): one for each group of the slices 1..6."""
+    size = np.abs(values)
+    parts = [size[:, s.start : s.stop].reshape(len(size), s.groups, s.dim).sum(2) for s in SLICES[1:]]
+    return energy(np.concatenate(parts, axis=1))
 
 
 def _pooled(i: int) -> int:

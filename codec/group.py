@@ -21,11 +21,12 @@ from codec import sprites, tile
 from codec.container import join, split
 from codec.errors import CorruptStream, Desync, LimitExceeded
 from codec.exactframes import decode_frames, encode_frames
+from codec.footage import footage
 from codec.image import decode_tiles, encode_tiles
 from codec.interframe import Past, decode_frame, encode_frame
 from codec.limits import DEFAULT, Limits
 from codec.model import Model
-from codec.photo import TILE, Photo, photo
+from codec.photo import TILE, Photo
 from codec.sprites import Sprites
 from codec.transform import BLOCK
 
@@ -33,7 +34,7 @@ __all__ = ["DIGEST", "LARGEST_FRAME", "LossyGroup", "Way", "decode_group", "enco
 
 DIGEST = 4  # bytes
 HEAD = 1 + DIGEST
-COARSER = 3  # how much the step index of inter frames is below that of the intra frame, which they all build on
+COARSER = 5  # how much the step index of inter frames is below that of the intra frame, which they all build on
 CUT = 12.0  # mean difference, in grey levels, from which a frame may be the first of a scene
 CUT_RISE = 2.0  # and how much more it is than that of the frame before
 LARGEST_FRAME = 1 << 25  # pixels: an inter frame is worked on as a whole, at some hundred bytes a pixel
@@ -152,7 +153,7 @@ def _decoded(
     if way == Way.LOSSY:
         if width * height > LARGEST_FRAME:
             raise LimitExceeded(f"frames of {width} x {height} pixels; lossy video has at most {LARGEST_FRAME:,}")
-        yield from _lossy(photo(model), data[HEAD:], count, shape, threads)
+        yield from _lossy(footage(model), data[HEAD:], count, shape, threads)
     elif way == Way.EXACT:
         built = sprites.sprites(model).looks if _is_sprites(model) else tile.networks(model)
         yield from decode_frames(built, data[HEAD:], count, shape)

@@ -60,12 +60,14 @@ class Model:
     tensors : int32 arrays by name, not writeable
     id : 8 bytes
     size : bytes of the file, L(H)
+    intra : of a model of video, the photo model that it goes with, if someone has put it there; not in the file
     """
 
     card: Mapping[str, Any]
     tensors: Mapping[str, NDArray[np.int32]]
     id: bytes
     size: int
+    intra: Model | None = None
 
     @property
     def name(self) -> str:

@@ -48,6 +48,7 @@ class Photo:
     order: I64  # (768,): coefficient of the transform that stands at each place
     place: I64  # (768,): its inverse, place of each coefficient
     steps: I64  # (64,) quantiser's step in 1/16 grey levels, falling with quality
+    inter: Prior | None = None  # of inter frames, in a model of video
 
 
 def photo(model: Model) -> Photo:
@@ -74,7 +75,10 @@ def build(tensors: Mapping[str, NDArray[Any]]) -> Photo:
         raise ModelError(f"the model's order is no permutation of 0 .. {COEFFICIENTS - 1}")
     steps = layers.bounded("steps", STEPS, low=1, high=LARGEST_STEP).astype(np.int64)
     prior = Prior(layers)
-    built = Photo(prior, Restoration(layers, STEPS), HyperEncoder(layers, prior), order, np.argsort(order), steps)
+    if prior.hyper is None:
+        raise ModelError("the model has a prior of inter frames, and none of photos")
+    hyper = HyperEncoder(layers, prior.hyper)
+    built = Photo(prior, Restoration(layers, STEPS), hyper, order, np.argsort(order), steps)
     layers.finish()
     return built
 

@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from codec import intnet
 from codec.codebook import UNIT, codebook
 from codec.entropy import PRECISION, frequencies_of_bit
+from codec.hyper import HYPER_GROUPS, Hyper
 from codec.layers import Input, Layers, chained
-from codec.prior import HYPER_GROUPS, Ints, Pass, Prior, Scalars, half_queries
+from codec.prior import Pass, Prior
+from codec.symbols import Ints, Scalars, half_queries
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -61,12 +63,17 @@ class Retriever:
     ----------
     prior : the prior that is walked
     y : (h * w, 768) coefficients in steps, in the model's order
+
+    Attributes
+    ----------
+    spent : (h * w,) what each block has cost so far: its bits, and `weight` times its squared error
     """
 
     def __init__(self, prior: Prior, y: F64) -> None:
         self.prior, self.y, self.weight = prior, y, WEIGHT
-        self._scalar_bits = _bits(prior.scalar_freqs)
-        self._split_bits = _bits(prior.split_freqs)
+        self.spent = np.zeros(len(y))
+        self._scalar_bits = _bits(prior.symbols.scalar_freqs)
+        self._split_bits = _bits(prior.symbols.split_freqs)
 
     def __call__(self, now: Pass) -> I64:
         """The codes of a pass: integers around the mean, in the shape of its parameters."""
@@ -74,21 +81,26 @@ class Retriever:
         y = self.y[now.at, now.start : now.stop].reshape(parameters.mean.shape)
         r = y - parameters.mean / UNIT
         if isinstance(parameters, Scalars):
-            return self._numbers(self._scalar_bits, parameters.scale, r)[0]
+            numbers, costs = self._numbers(self._scalar_bits, parameters.scale, r)
+            self.spent[now.at] += costs.sum(axis=1)
+            return numbers
         dim = parameters.dim
         flat, out = r.reshape(-1, dim), np.zeros((r.size // dim, dim), np.int64)
         rows = np.flatnonzero(np.abs(flat).max(axis=1) > 0.5)
-        flags = _bits(frequencies_of_bit(parameters.flag.ravel()[rows]))
+        flags = _bits(frequencies_of_bit(parameters.flag.ravel()))
+        spent = self.weight * (flat**2).sum(1) + flags[:, 0]
         query = parameters.query.reshape(len(flat), -1)[rows]
         words, cost = self._words(dim, query, parameters.scale.reshape(len(flat), dim)[rows], flat[rows])
-        kept = cost + flags[:, 1] < self.weight * (flat[rows] ** 2).sum(1) + flags[:, 0]
-        out[rows[kept]] = words[kept]
+        cost = cost + flags[rows, 1]
+        kept = cost < spent[rows]
+        out[rows[kept]], spent[rows[kept]] = words[kept], cost[kept]
+        self.spent[now.at] += spent.reshape(len(now.at), -1).sum(axis=1)
         return out.reshape(r.shape)
 
     def _words(self, dim: int, query: Any, scale: I64, r: F64, half: bool = False) -> tuple[I64, F64]:
         """Best codewords (n, dim), splits included, and their costs in bits (n,)."""
         book = codebook(dim, zero=half)
-        bits = _bits(self.prior.word_tables(dim, query, half))
+        bits = _bits(self.prior.symbols.word_tables(dim, query, half))
         c = book.words.astype(np.float32)
         cost = bits[:, :-1] + np.float32(self.weight) * ((c**2).sum(1) - 2 * (r.astype(np.float32) @ c.T))
         best = cost.argmin(axis=1)
@@ -122,9 +134,9 @@ class Retriever:
 class HyperEncoder:
     """h_a and the retrieval of the hyper-latent's codes: what the encoder tells in advance of a tile."""
 
-    def __init__(self, layers: Layers, prior: Prior) -> None:
-        self.words = prior.hyper_words.astype(np.float64)
-        self.bits = _bits(prior.hyper_freqs)
+    def __init__(self, layers: Layers, hyper: Hyper) -> None:
+        self.words = hyper.words.astype(np.float64)
+        self.bits = _bits(hyper.freqs)
         wide, narrow = layers.size("h_a.0.bias"), layers.size("h_a.1.bias")
         high = 1 << 12
         self.units = chained(

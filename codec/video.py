@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 from codec.clip import DEFAULT_RATE, Clip, Frame
 from codec.container import Chunk, Header, Kind, numbers, pack, spell, unpack
 from codec.errors import CorruptStream, Desync, EncodeError, ModelMismatch, UnsupportedInput, UnsupportedVersion
-from codec.group import DIGEST, LARGEST_FRAME, LossyGroup, decode_group, encode_exact, way_of
+from codec.footage import footage
+from codec.group import DIGEST, LARGEST_FRAME, LossyGroup, Way, decode_group, encode_exact, way_of
 from codec.limits import DEFAULT, Limits
 from codec.model import Model, find_model, load_model, models
-from codec.photo import photo
 from codec.prior import STEPS
-from codec.sprites import STRUCTURE, Sprites, encode_group, sprites
+from codec.sprites import STRUCTURE, encode_group, sprites
 from codec.tile import networks
 
 __all__ = ["Plan", "decode_video", "encode_video", "plan_of"]
@@ -75,7 +75,7 @@ def encode_video(
     rate : frames a second
     quality : 0 (smallest) .. 100 (best), as for photos
     lossless : keep every sample; `quality` has no meaning then
-    model : a photo model; for lossless video a lossless one, or one of things that move. None chooses
+    model : one of video, or of photos; for lossless video a lossless one, or one of things that move. None chooses
     interval : seconds from one intra frame to the next, at most
     effort : 1 .. 9
     threads : 0 for as many as there are cores. The bytes do not depend on it.
@@ -199,7 +199,7 @@ def plan_of(header: Header, chunks: tuple[Chunk, ...]) -> Plan:
 def _lossy_groups(
     frames: Iterator[U8], longest: int, model: Model, step_index: int, effort: int, threads: int
 ) -> Iterator[tuple[bytes, int]]:
-    built = photo(model)
+    built = footage(model)
     group = LossyGroup(built, step_index, effort, threads)
     for frame in frames:
         if len(group) == longest or not group.add(frame):
@@ -214,26 +214,27 @@ def _exact_groups(
 ) -> tuple[Model, Iterator[tuple[bytes, int]]]:
     """The model, which the first group decides on if none is named, and the groups."""
     held = list(itertools.islice(frames, longest))
-    model = model or _suited(held)
+    coded = None
+    if model is None:
+        model, coded = _suited(held)
     built: Any = sprites(model) if _moves(model) else networks(model)
 
     def groups() -> Iterator[tuple[bytes, int]]:
-        group = held
-        while group:
+        yield coded or encode_exact(built, held, effort, threads), len(held)
+        while group := list(itertools.islice(frames, longest)):
             yield encode_exact(built, group, effort, threads), len(group)
-            group = list(itertools.islice(frames, longest))
 
     return model, groups()
 
 
-def _suited(frames: list[U8]) -> Model:
-    """A model of things that move, if there is one that has what the frames show; otherwise the general one."""
+def _suited(frames: list[U8]) -> tuple[Model, bytes | None]:
+    """A model of things that move, if one has what the frames show, and their group; otherwise the general one."""
     if frames[0].shape[2] == 1:
         for model in filter(_moves, map(load_model, models())):
-            built: Sprites = sprites(model)
-            if encode_group(built, np.stack(frames)[..., 0]) is not None:
-                return model
-    return load_model("lossless")
+            data = encode_group(sprites(model), np.stack(frames)[..., 0])
+            if data is not None:
+                return model, bytes([Way.SPRITES]) + data
+    return load_model("lossless"), None
 
 
 def _moves(model: Model) -> bool:

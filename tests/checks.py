@@ -6,6 +6,7 @@ import ast
 import functools
 import itertools
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -212,3 +213,10 @@ def engram(*arguments: object, code: int = 0) -> Result:
     assert result.exit_code == code, result.output
     assert "Traceback" not in result.output
     return result
+
+
+@functools.cache
+def conformance_video() -> Model:
+    """The tiny model of video of the conformance pack, with its photo model."""
+    model = unpack_model((ROOT / "bitstreams" / "v1" / "conformance-video.egmm").read_bytes())
+    return replace(model, intra=conformance_model())

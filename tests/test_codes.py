@@ -12,8 +12,8 @@ from codec.codes import COLUMNS, HYPER_SIZE, SIZES, Codes, codes_of, pixels_of
 from codec.container import Chunk, pack, unpack
 from codec.errors import CodecError, ModelMismatch, UnsupportedVersion
 from codec.picture import Image
-from codec.prior import REACH
 from codec.still import decode, encode
+from codec.symbols import REACH
 from tests.checks import check_only_codec_errors, conformance_model, frozen_lossless_model
 from tools.synthetic import picture
 

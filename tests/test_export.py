@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from codec import intnet, photo
+from codec import footage, intnet, photo
 from codec.entropy import TOTAL
+from codec.errors import ModelError
 from codec.intnet import Conv, Unit
-from codec.model import unpack_model
+from codec.model import load_model, unpack_model
+from codec.video import decode_video, encode_video
+from tests.checks import conformance_model
+from tests.clips import moving, psnr
 from training import export
-from training.networks import Prior, Synthesis, step_of
+from training.networks import InterPrior, Prior, Synthesis, step_of
 
 
 @functools.cache
@@ -106,3 +111,32 @@ def test_the_exported_filter_does_what_the_trained_one_does():
     units = np.rint(x * 64).astype(float)
     exact = (built.restoration(units, index, int(built.steps[index])) - units) / 64
     assert np.abs(exact - change).mean() < 0.05 * np.abs(change).mean()
+
+
+def test_a_model_of_video_is_exported_and_codes_clips():
+    torch.manual_seed(1)
+    network = InterPrior(12, 10)
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            parameter.add_(torch.randn_like(parameter) * (0.003 if "linear" in name else 0.03))
+    data = export.video_model(state(network), intra=conformance_model().id, name="small")
+    model = unpack_model(data)
+    assert (model.name, model.card["structure"]) == ("small", footage.STRUCTURE)
+    assert model.card["intra"] == conformance_model().id.hex()
+    assert not set(model.tensors) & {"order", "steps", "hyper.words", "restore.condition"}
+    model, frames = replace(model, intra=conformance_model()), moving(4, 40, 50)
+    clips = {encode_video(frames, model=model, quality=70, threads=threads) for threads in (1, 2)}
+    assert len(clips) == 1
+    found = [list(decode_video(next(iter(clips)), model=model, threads=threads)) for threads in (1, 2)]
+    assert np.array_equal(*found)
+    assert psnr(frames, found[0]) > 28
+    named = unpack_model(export.video_model(state(network), name="small"))
+    assert named.card["intra"] == load_model("photo").id.hex()
+
+
+def test_weights_that_are_too_large_for_exact_sums_are_refused():
+    network = InterPrior(4, 4)
+    with torch.no_grad():
+        network.context[1].bias.fill_(1e11)
+    with pytest.raises(ModelError):
+        export.video_model(state(network), intra=bytes(8), name="large")

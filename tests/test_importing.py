@@ -12,9 +12,9 @@ from codec.model import pack_model
 from training import checkpoint
 from training.checkpoint import MODEL, Checkpoint
 from training.errors import CheckpointError
-from training.export import frequencies, photo_model, prior_tensors, restoration_tensors
-from training.importing import _condition, _logits, load_starts, prior_state, synthesis_state
-from training.networks import Prior, Synthesis
+from training.export import frequencies, inter_tensors, photo_model, prior_tensors, restoration_tensors, video_model
+from training.importing import _condition, _logits, inter_state, load_starts, prior_state, synthesis_state
+from training.networks import InterPrior, Prior, Synthesis
 
 
 def arrays(model: torch.nn.Module) -> dict[str, np.ndarray]:
@@ -42,6 +42,22 @@ def networks() -> tuple[Prior, Synthesis]:
 def test_the_prior_is_a_fixed_point(networks):
     first = prior_tensors(arrays(networks[0]))
     second = prior_tensors(filled(Prior(8, 6), prior_state(first)))
+    assert first.keys() == second.keys()
+    assert [name for name in first if not np.array_equal(first[name], second[name])] == []
+
+
+def shaken_inter() -> InterPrior:
+    torch.manual_seed(0)
+    network = InterPrior(8, 6)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.1)
+    return network
+
+
+def test_the_prior_of_inter_frames_is_a_fixed_point():
+    first = inter_tensors(arrays(shaken_inter()))
+    second = inter_tensors(filled(InterPrior(8, 6), inter_state(first)))
     assert first.keys() == second.keys()
     assert [name for name in first if not np.array_equal(first[name], second[name])] == []
 
@@ -96,13 +112,32 @@ def test_logits_give_their_frequencies_back():
     assert (again.sum(1) == TOTAL).all()
 
 
-def test_a_model_file_is_a_start_for_both_stages(networks, tmp_path):
+def test_a_model_file_is_a_start_for_its_stages_and_for_inter_frames(networks, tmp_path):
     (tmp_path / "m.egmm").write_bytes(photo_model(*(arrays(model) for model in networks), name="m"))
     starts = load_starts([tmp_path / "m.egmm"])
-    assert starts.keys() == {"prior", "synthesis"}
+    assert starts.keys() == {"prior", "synthesis", "inter"}
     checkpoint.load_model(starts["prior"], Prior(8, 6, hyper_norm=True), whole=False)
     with pytest.raises(CheckpointError, match="has shape"):
         checkpoint.load_model(starts["prior"], Prior(10, 6), whole=False)
+    photos, fresh = Prior(8, 6), InterPrior(8, 6)
+    checkpoint.load_model(starts["prior"], photos, whole=False)
+    checkpoint.load_model(starts["inter"], fresh, whole=False)
+    assert all(
+        np.array_equal(arrays(fresh)[name], array) for name, array in arrays(photos).items() if name in arrays(fresh)
+    )
+    again = load_starts([tmp_path / "m.egmm"])["inter"].arrays
+    assert all(np.array_equal(again[name], array) for name, array in starts["inter"].arrays.items())
+
+
+def test_a_model_of_video_is_a_start_for_its_stage(tmp_path):
+    network = shaken_inter()
+    (tmp_path / "v.egmm").write_bytes(video_model(arrays(network), intra=bytes(8), name="v"))
+    starts = load_starts([tmp_path / "v.egmm"])  # the photo model that it names need not be here
+    assert starts.keys() == {"inter"}
+    again = InterPrior(8, 6)
+    checkpoint.load_model(starts["inter"], again, whole=False)
+    one, other = arrays(network), arrays(again)
+    assert max(np.abs(one[name] - other[name]).max() for name in one if name.startswith("hints.")) < 0.01
 
 
 def test_other_models_are_refused(tmp_path):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
 from codec.codebook import SLICES, UNIT
+from codec.features import ENERGIES
 from training.config import METHODS
-from training.networks import Prior, Synthesis, step_of
+from training.networks import Coding, InterPrior, Prior, Synthesis, step_of
 from training.quantizers import make_quantizer
 from training.retrieval import Choice
 
@@ -135,3 +138,63 @@ def test_the_filter_trains_all_of_itself():
     model = Synthesis(8, 2)
     model(torch.rand(1, 3, 16, 16) * 255, torch.tensor([0.5])).square().mean().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+def tiny_inter() -> InterPrior:
+    torch.manual_seed(0)
+    return InterPrior(8, 6)
+
+
+@torch.no_grad()
+def inter_costs(*arguments: Any, **known: float) -> Coding:
+    return inter_coded(*arguments, **known)
+
+
+def inter_coded(
+    model: InterPrior, y: torch.Tensor, live: torch.Tensor, known: float = 40.0, energy: float = 20.0
+) -> Coding:
+    """A frame, of whose prediction and past so much is known."""
+    h, w = y.shape[2:]
+    prediction, energies = latent(1, h, w, known).round(), torch.full((1, 2 * ENERGIES, h, w), energy)
+    return model(y, torch.tensor([0.5]), live, prediction, energies, ROUNDING)
+
+
+def test_blocks_that_are_not_live_cost_nothing_and_are_zero():
+    y, live = latent(1, 4, 6, 30.0), torch.zeros(4, 6, dtype=torch.bool)
+    live[1:3, 2:5] = True
+    out = inter_costs(tiny_inter(), y, live)
+    assert out.bits.shape == (1, 7)
+    assert not out.y_hat[..., ~live].any()
+    assert float((out.y_hat - y)[..., live].abs().max()) < 0.58 + 1 / UNIT
+    other = torch.where(live, y, 99.0)
+    assert torch.equal(inter_costs(tiny_inter(), other, live).bits, out.bits)
+    live[1, 2] = False
+    assert float(inter_costs(tiny_inter(), y, live).bits.sum()) < float(out.bits.sum())
+
+
+def test_what_is_known_counts_and_little_before_training():
+    model, y, live = tiny_inter().eval(), latent(1, 4, 4), torch.ones(4, 4, dtype=torch.bool)
+
+    def differences() -> list[float]:
+        bits = inter_costs(model, y, live).bits
+        others = (inter_costs(model, y, live, known=5.0).bits, inter_costs(model, y, live, energy=90.0).bits)
+        return [float(((other - bits) / bits).abs().mean()) for other in others]
+
+    assert max(differences()) < 0.05
+    with torch.no_grad():
+        for part in (*model.hints, model.context[1]):
+            part.weight.normal_(std=0.3)
+    assert min(differences()) > 0.002
+
+
+def test_every_parameter_of_the_prior_of_inter_frames_is_trained():
+    model, live = tiny_inter().train(), torch.ones(4, 4, dtype=torch.bool)
+    out = inter_coded(model, latent(1, 4, 4, 30.0), live)
+    (out.bits.mean() + out.auxiliary).backward()
+    assert {name for name, p in model.named_parameters() if p.grad is None or not p.grad.isfinite().all()} == set()
+    assert all(hint.weight.grad.any() for hint in model.hints)
+
+
+def test_both_priors_share_what_codes_the_slices():
+    shared = tiny().state_dict().keys() & tiny_inter().state_dict().keys()
+    assert {name.split(".")[0] for name in shared} == {"order", "condition", "dc", "update", "slices", "levels"}

@@ -8,8 +8,9 @@ import pytest
 from codec import retrieval
 from codec.codebook import SLICES, UNIT
 from codec.entropy import bits
+from codec.hyper import HYPER_GROUPS, HYPER_WORDS
 from codec.photo import photo
-from codec.prior import HYPER_GROUPS, HYPER_WORDS, Pass
+from codec.prior import Pass
 from codec.retrieval import Retriever, Rounding
 from codec.transform import analysis
 from tests.checks import conformance_model
@@ -41,7 +42,7 @@ def costs(now: Pass, picked: np.ndarray) -> float:
         total += bits(symbols, freqs)
         return symbols
 
-    (prior._scalars if picked.ndim == 2 else prior._groups)(now.parameters, picked, count)
+    (prior.symbols.scalars if picked.ndim == 2 else prior.symbols.groups)(now.parameters, picked, count)
     return total
 
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from codec import transform
 from codec.codebook import SLICES, codebook
+from codec.hyper import HYPER_GROUPS
 from codec.photo import Photo
-from codec.prior import HYPER_GROUPS
 from tools.bits_map import BitsMap, slice_name
 from tools.photo_bits import HALVES, HYPER
 
@@ -87,7 +87,7 @@ def books(built: Photo, maps: Sequence[BitsMap]) -> list[Book]:
         mean = cost / max(int(counts.sum()), 1)
         if number == HYPER:
             for group in range(HYPER_GROUPS):
-                names = tuple(_name(word) for word in built.prior.hyper_words[group])
+                names = tuple(_name(word) for word in built.prior.hyper.words[group])
                 found.append(Book(f"hyper-latent, group {group}", counts[group], 0, None, mean, names, ()))
             continue
         book = codebook(4, zero=True) if number == HALVES else codebook(SLICES[number].dim)

@@ -1,4 +1,4 @@
-"""Makes the conformance pack: three tiny models, streams that a decoder has to decode, and those it has to refuse.
+"""Makes the conformance pack: four tiny models, streams that a decoder has to decode, and those it has to refuse.
 
     python -m tools.conformance           adds what is not there yet; what the manifest has is frozen and stays
     python -m tools.conformance --sizes   writes sizes.toml anew, after a change to the encoder
@@ -13,6 +13,8 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,23 +25,29 @@ from codec.errors import CodecError
 from codec.files import atomic_write
 from codec.model import Model, unpack_model
 from codec.picture import Image
+from tools.archive_streams import decode_items, invalid_archives, valid_archives
+from tools.exact_streams import invalid_exact, valid_exact
 from tools.lossless_streams import drawing, invalid_alike, invalid_lossless, valid_alike, valid_lossless
 from tools.streams import Bad, invalid, valid
 from tools.synthetic import picture
 from tools.uneven_lossless import uneven_alike, uneven_lossless
-from tools.video_streams import decode_stacked, invalid_video, valid_video
+from tools.video_streams import decode_stacked, invalid_inter, invalid_video, valid_inter, valid_video
 
-__all__ = ["ALIKE", "FOLDER", "LOSSLESS", "PHOTO", "decode", "fingerprint", "load", "main", "pack", "sizes"]
+__all__ = ["ALIKE", "FOLDER", "LOSSLESS", "PHOTO", "VIDEO", "decode", "fingerprint", "load", "main", "pack", "sizes"]
 
 FOLDER = Path(__file__).parents[1] / "bitstreams" / "v1"
 PHOTO, LOSSLESS, ALIKE = "conformance.egmm", "conformance-lossless.egmm", "conformance-alike.egmm"
+VIDEO = "conformance-video.egmm"  # goes with PHOTO
 MANIFEST, SIZES = "MANIFEST.toml", "sizes.toml"
 SIZED = {"photo-like": (96, 128, 3, 21, 3.0), "grainy": (96, 128, 3, 22, 12.0), "grey": (96, 128, 1, 23, 2.0)}
 STREAMS: tuple[tuple[str, Callable[[], dict[str, Make]], Callable[[Model], dict[str, Bad]]], ...] = (
     (PHOTO, valid, invalid),
     (PHOTO, valid_video, invalid_video),
+    (VIDEO, valid_inter, invalid_inter),
     (LOSSLESS, valid_lossless, invalid_lossless),
     (ALIKE, valid_alike, invalid_alike),
+    (LOSSLESS, valid_archives, invalid_archives),
+    (LOSSLESS, valid_exact, invalid_exact),
 )
 QUALITIES = (10, 50, 90)
 ERRORS = (0, 1)
@@ -52,11 +60,13 @@ Manifest = dict[str, list[Entry]]
 def decode(entry: Entry, data: bytes, models: dict[str, Model]) -> Image:
     """Decode a stream of the pack with the model, and as the kind of file, that its entry names.
 
-    The frames of a video are given one below the other.
+    The frames of a video are given one below the other, and so are the items of an archive.
     """
     name = entry.get("model", PHOTO)
     if is_kind(data, Kind.VIDEO):
         return Image(decode_stacked(data, models[name]))
+    if is_kind(data, Kind.ARCHIVE):
+        return Image(decode_items(data, models[name]))
     if name != PHOTO:
         return lossless.decode(data, model=models[name])
     return image.decode(data, model=models[name])
@@ -94,7 +104,8 @@ def pack(folder: Path = FOLDER) -> Manifest:
     for kind in ("model", "valid", "invalid"):
         manifest[kind] = [entry for entry in manifest.get(kind, []) if (folder / entry["file"]).exists()]
     known = {entry["file"] for entry in manifest["model"]}
-    for name, make in ((PHOTO, _photo), (LOSSLESS, uneven_lossless), (ALIKE, uneven_alike)):
+    lossless_models = (LOSSLESS, uneven_lossless), (ALIKE, uneven_alike)
+    for name, make in ((PHOTO, _photo), *lossless_models, (VIDEO, partial(_video, folder))):
         if name not in known:
             manifest["model"].append(_frozen(folder, name, make()))
     models = load(folder)
@@ -117,13 +128,20 @@ def pack(folder: Path = FOLDER) -> Manifest:
 
 def load(folder: Path = FOLDER) -> dict[str, Model]:
     """The models of the pack."""
-    return {name: unpack_model((folder / name).read_bytes()) for name, _, _ in STREAMS}
+    models = {name: unpack_model((folder / name).read_bytes()) for name, _, _ in STREAMS}
+    return models | {VIDEO: replace(models[VIDEO], intra=models[PHOTO])}
 
 
 def _photo() -> bytes:
     from tools.tiny_model import tiny_model  # brings torch
 
     return tiny_model()
+
+
+def _video(folder: Path) -> bytes:
+    from tools.tiny_video import tiny_video  # brings torch
+
+    return tiny_video(unpack_model((folder / PHOTO).read_bytes()))
 
 
 def _new(manifest: Manifest, kind: str, name: str) -> bool:

@@ -15,8 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codec.codebook import SLICES, codebook
+from codec.hyper import HYPER_GROUPS, HYPER_WORDS
 from codec.photo import Photo
-from codec.prior import HYPER_GROUPS, HYPER_WORDS, REACH, SPLIT_REACH, Pass, Scalars
+from codec.prior import Pass
+from codec.symbols import REACH, SPLIT_REACH, Scalars
 from tools.meter import Meter, cell_sums
 
 __all__ = ["HALVES", "HYPER", "KINDS", "TileBits", "tile_bits"]

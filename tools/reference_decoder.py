@@ -111,16 +111,11 @@ class Tile:
     def decode(self) -> Array:
         """(h, w, 768) coefficients in 1/256 grey levels."""
         t, unit = self.nets.t, self.nets.unit
-        codes = [self.hyper(t["hyper.freqs"][g]) for g in (0, 1)]
-        z = np.concatenate([t["hyper.words"][g][codes[g]] for g in (0, 1)], axis=2)
-        n = len(t["h_s.1.bias"]) // 4
-        e = np.repeat(self.condition[:n], 4)
-        state = shuffle(unit("h_s.0", z, lo=0, hi=255))
-        state = shuffle(unit("h_s.1", state, lo=-127, hi=127, e=e))[: self.h, : self.w]
+        state = self.start()
         self.slice_0(state)
-        wide = len(t["slices.1.hidden.bias"])
+        n, wide = state.shape[2], len(t["slices.1.hidden.bias"])
         for i in range(1, 7):
-            hidden = unit(f"update.{i}.hidden", state, self.features(i - 1), lo=0, hi=255)
+            hidden = unit(f"update.{i}.hidden", state, self.features(i - 1, self.values), lo=0, hi=255)
             state = unit(f"update.{i}.out", hidden, lo=-127, hi=127, e=state)
             e = self.condition[n + i * wide : n + (i + 1) * wide]
             for parity in (0, 1):
@@ -128,6 +123,19 @@ class Tile:
         y = np.zeros_like(self.values)
         y[..., t["order"]] = np.clip(self.values * self.step, -(1 << 23), 1 << 23)
         return y
+
+    def start(self) -> Array:
+        """The first state."""
+        t = self.nets.t
+        codes = [self.hyper(t["hyper.freqs"][g]) for g in (0, 1)]
+        z = np.concatenate([t["hyper.words"][g][codes[g]] for g in (0, 1)], axis=2)
+        e = np.repeat(self.condition[: len(t["h_s.1.bias"]) // 4], 4)
+        up = shuffle(self.nets.unit("h_s.0", z, lo=0, hi=255))
+        return shuffle(self.nets.unit("h_s.1", up, lo=-127, hi=127, e=e))[: self.h, : self.w]
+
+    def told(self, i: int) -> list[Array]:
+        """What the hidden layer of a slice sees besides; of a photo nothing."""
+        return []
 
     def hyper(self, table: Array) -> Array:
         codes = np.full((-(-self.h // 4), -(-self.w // 4)), int(table.argmax()), np.int64)
@@ -161,9 +169,9 @@ class Tile:
             for (y, x), mean, codes in zip(blocks, means, k, strict=True):
                 self.values[y, x, :3] = mean + 16 * codes
 
-    def features(self, i: int) -> Array:
+    def features(self, i: int, values: Array) -> Array:
         dim, groups, start, _ = SLICES[i]
-        v = self.values[..., start : start + dim * groups]
+        v = values[..., start : start + dim * groups]
         if i == 0:
             d = np.zeros_like(v)
             for y, x in np.ndindex(self.h, self.w):
@@ -178,13 +186,14 @@ class Tile:
     def half_slice(self, i: int, parity: int, state: Array, e: Array) -> None:
         dim, groups, start, outputs = SLICES[i]
         size = dim * groups
-        hidden = self.nets.unit(f"slices.{i}.hidden", state, self.features(i), lo=0, hi=255, e=e)
+        maps = [state, self.features(i, self.values), *self.told(i)]
+        hidden = self.nets.unit(f"slices.{i}.hidden", *maps, lo=0, hi=255, e=e)
         out = self.nets.unit(f"slices.{i}.head", hidden, lo=-8191, hi=8191)
         base = np.zeros((self.h, self.w, size), np.int64)
         if i <= 3:
             lower, own = self.values[..., : 3 if i == 1 else 12], self.values[..., start : start + size]
-            maps = (np.clip(v, -8191, 8191) for v in (lower, own))
-            base = self.nets.unit(f"slices.{i}.linear", *maps, lo=-8191, hi=8191)
+            near = (np.clip(v, -8191, 8191) for v in (lower, own))
+            base = self.nets.unit(f"slices.{i}.linear", *near, lo=-8191, hi=8191)
         blocks = [(y, x) for y, x in np.argwhere(self.live).tolist() if (y + x) % 2 == parity]
         if not blocks:
             return

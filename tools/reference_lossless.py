@@ -23,7 +23,7 @@ from tools.reference_graphics import graphics
 from tools.reference_mixture import Layer, Mixture, clip, decision, log, network, plain, stepped, within
 from tools.reference_model import Array, Message, read_file, read_model
 
-__all__ = ["decode"]
+__all__ = ["decode", "tile"]
 
 Pixels = list[list[int]]
 
@@ -61,10 +61,12 @@ class Plane:
 
 
 class Tile:
-    """The planes of a tile, walked through."""
+    """The planes of a tile, walked through; or of n pictures of one size, which stand one below the other."""
 
-    def __init__(self, tensors: dict[str, Array], data: bytes, h: int, w: int, groups: list[tuple[int, int]]) -> None:
-        self.tensors, self.nets = tensors, dict[str, list[Layer]]()
+    def __init__(
+        self, tensors: dict[str, Array], data: bytes, h: int, w: int, groups: list[tuple[int, int]], n: int = 1
+    ) -> None:
+        self.tensors, self.nets, self.n = tensors, dict[str, list[Layer]](), n
         self.message, self.h, self.w, self.planes = Message(data), h, w, list[Plane]()
         for count, depth in groups:
             group: list[Plane] = []
@@ -81,8 +83,9 @@ class Tile:
             self.coarsest(plane, *self.size(top))
         for level in range(top - 1, -1, -1):
             for plane in self.planes:
-                rows, columns = self.size(level)
-                plane.pixels = [[plane.pixels[y // 2][x // 2] for x in range(columns)] for y in range(rows)]
+                (rows, columns), (coarser, _) = self.size(level), self.size(level + 1)
+                before = [plane.pixels[k * coarser + y // 2] for k in range(self.n) for y in range(rows)]
+                plane.pixels = [[row[x // 2] for x in range(columns)] for row in before]
                 for phase in () if plane.constant else range(3):
                     self.phase(plane, phase, level)
         return [np.array(plane.pixels) for plane in self.planes]
@@ -94,9 +97,9 @@ class Tile:
 
     def coarsest(self, plane: Plane, rows: int, columns: int) -> None:
         plane.constant = bool(decision(self.message, 1 << 15))
-        count = 1 if plane.constant else rows * columns
-        numbers = plain(self.message, count, plane.low, plane.high) * (rows * columns // count)
-        plane.pixels = [numbers[y * columns : (y + 1) * columns] for y in range(rows)]
+        count = 1 if plane.constant else self.n * rows * columns
+        numbers = plain(self.message, count, plane.low, plane.high) * (self.n * rows * columns // count)
+        plane.pixels = [numbers[y * columns : (y + 1) * columns] for y in range(self.n * rows)]
 
     def phase(self, plane: Plane, phase: int, level: int) -> None:
         rows, columns = self.size(level)
@@ -104,11 +107,12 @@ class Tile:
         places = [[(y, x) for x in range(left, columns, 2)] for y in range(top, rows, 2)]
         if not places or not places[0]:
             return
-        strip = max(1, 8192 // len(places[0]))
+        strip = max(1, 8192 // (self.n * len(places[0])))
         known = [row[:] for row in plane.pixels]
         for first in range(0, len(places), strip):
-            now = [place for row in places[first : first + strip] for place in row]
-            seen = [features(plane, known, phase, level, *place) for place in now]
+            inner = [place for row in places[first : first + strip] for place in row]
+            now = [(k * rows + y, x) for k in range(self.n) for y, x in inner]
+            seen = [features(plane, known, rows, phase, level, *place) for place in now]
             x = np.array([z for z, _, _ in seen], np.int64)
             for layer in self.net(f"{len(plane.earlier)}{phase}"):
                 x = layer(x)
@@ -118,12 +122,14 @@ class Tile:
                 plane.pixels[y][x_] = number
 
 
-def features(plane: Plane, known: Pixels, phase: int, level: int, y: int, x: int) -> tuple[list[int], int, int]:
-    """Features, spread and base of a pixel."""
-    rows, columns = len(known), len(known[0])
+def features(
+    plane: Plane, known: Pixels, rows: int, phase: int, level: int, y: int, x: int
+) -> tuple[list[int], int, int]:
+    """Features, spread and base of a pixel in one of the pictures of so many rows."""
+    top, columns = y - y % rows, len(known[0])
 
     def at(pixels: Pixels, offset: tuple[int, int]) -> int:
-        return pixels[mirrored(y + offset[0], rows)][mirrored(x + offset[1], columns)]
+        return pixels[top + mirrored(y - top + offset[0], rows)][mirrored(x + offset[1], columns)]
 
     base = sum(at(known, offset) for offset in NEAR[phase][:4])
     d = [4 * at(known, offset) - base for offset in NEAR[phase]]
@@ -164,30 +170,49 @@ def stored(data: bytes, shape: tuple[int, int, int], depth: int) -> Array:
     return np.array([int(bits[at * depth : (at + 1) * depth], 2) for at in range(math.prod(shape))]).reshape(shape)
 
 
+def tile(
+    payload: bytes,
+    shape: tuple[int, int, int],
+    channels: int,
+    depth: int,
+    error: int,
+    tensors: dict[str, Array],
+    n: int = 1,
+) -> Array:
+    """The integers of a tile, (rows, columns, channels and alpha), or of n pictures that stand one below the other.
+
+    AssertionError if the digest is another.
+    """
+    white, kind = (1 << depth) - 1, "<u1" if depth <= 8 else "<u2"
+    groups = [(channels, ((white + error) // (2 * error + 1)).bit_length())] + [(1, depth)] * (shape[2] - channels)
+    if payload[0] == 0:
+        x = stored(payload[5:], shape, depth)
+    elif payload[0] == 2:
+        if "anchors" in tensors:
+            assert n == 1
+            planes = Fronts(tensors, payload[5:], *shape[:2], groups).decode()
+        else:
+            planes = Tile(tensors, payload[5:], shape[0] // n, shape[1], groups, n).decode()
+        x = np.clip(np.stack(colours(planes[:channels]) + planes[channels:], axis=2), 0, white)
+    else:
+        x = graphics(payload[5:], shape, depth)
+    assert hashlib.blake2b(x.astype(kind).tobytes()).digest()[:4] == payload[1:5]
+    return x
+
+
 def decode(data: bytes, tensors: dict[str, Array]) -> tuple[Array, Array | None]:
     """Samples (H, W, colour and alpha) and the palette or None; AssertionError if a digest is another."""
     header, chunks = read_file(data)
     height, width, channels, depth = (header[name] for name in ("height", "width", "channels", "depth"))
     first = dict(chunks)
     flags, side, error = struct.unpack("<BBH", first["P"])
-    kind_of_tile = Fronts if "anchors" in tensors else Tile
     white, kind = (1 << depth) - 1, "<u1" if depth <= 8 else "<u2"
-    groups = [(channels, ((white + error) // (2 * error + 1)).bit_length())] + [(1, depth)] * flags
     tiles = (chunk for letter, chunk in chunks if letter == "T")
     samples = np.zeros((height, width, channels + flags), np.int64)
     for top, bottom in runs(height, side):
         for left, right in runs(width, side):
-            payload = next(tiles)
             shape = (bottom - top, right - left, channels + flags)
-            if payload[0] == 0:
-                x = stored(payload[5:], shape, depth)
-            elif payload[0] == 2:
-                planes = kind_of_tile(tensors, payload[5:], *shape[:2], groups).decode()
-                x = np.clip(np.stack(colours(planes[:channels]) + planes[channels:], axis=2), 0, white)
-            else:
-                x = graphics(payload[5:], shape, depth)
-            assert hashlib.blake2b(x.astype(kind).tobytes()).digest()[:4] == payload[1:5]
-            samples[top:bottom, left:right] = x
+            samples[top:bottom, left:right] = tile(next(tiles), shape, channels, depth, error, tensors)
     colour = np.minimum(samples[..., :channels] * (2 * error + 1), white)
     samples = np.concatenate([colour, samples[..., channels:]], axis=2).astype(kind)
     sizes = b"".join(n.to_bytes(4, "little") for n in (height, width, channels))

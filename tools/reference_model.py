@@ -30,7 +30,7 @@ def read_file(data: bytes) -> tuple[dict[str, Any], list[tuple[str, bytes]]]:
     assert data[:5] == b"\xceEGM\x01"
     header: dict[str, Any] = {"kind": data[5], "width": varint(), "height": varint()}
     header["channels"], header["depth"], at = data[at], data[at + 1], at + 2
-    varint()
+    header["frames"] = varint()
     header["model"], header["digest"], at = data[at : at + 8], data[at + 8 : at + 12], at + 16
     assert zlib.crc32(data[: at - 4]) == int.from_bytes(data[at - 4 : at], "little")
     chunks, last = [], False

@@ -12,8 +12,10 @@ import numpy as np
 
 from tools.reference_decoder import (
     NEAR,
+    SLICES,
     Networks,
     Tile,
+    energy,
     matrices,
     pass_of,
     pixels_of,
@@ -83,6 +85,7 @@ class Fields:
         self.kinds, self.splits = Counts(36, [48, 8, 24, 8]), Counts(6, [24, 8])
         self.tokens = Counts(10, [max(2, 40 // (1 + token)) for token in range(20)])
         self.live, self.cells = np.zeros((h, w), np.bool_), np.zeros((h, w, 4, 2), np.int64)
+        self.values = np.zeros((h, w, 768), np.int64)  # of the frame before
 
     def decode(self, message: Message) -> None:
         h, w = self.h, self.w
@@ -134,6 +137,32 @@ class Fields:
         return out
 
 
+class Informed(Tile):
+    """The prior of inter frames of a model of video."""
+
+    def __init__(self, nets: Networks, data: bytes, h: int, w: int) -> None:
+        super().__init__(nets, data, h, w)
+        self.known, self.before = np.zeros_like(self.values), np.zeros_like(self.values)
+
+    def start(self) -> Array:
+        live = np.where(self.live, 127, 0)[..., None]
+        seen = np.concatenate([energies(self.known), energies(self.before), live], axis=2)
+        e = self.condition[: len(self.nets.t["context.1.bias"])]
+        return self.nets.unit("context.1", self.nets.unit("context.0", seen, lo=0, hi=255), lo=-127, hi=127, e=e)
+
+    def told(self, i: int) -> list[Array]:
+        return [self.features(i, self.known)]
+
+
+def energies(v: Array) -> Array:
+    h, w, _ = v.shape
+    sums = [
+        np.abs(v[..., start : start + dim * groups]).reshape(h, w, groups, dim).sum(3)
+        for dim, groups, start, _ in SLICES[1:]
+    ]
+    return energy(np.concatenate(sums, axis=2))
+
+
 def predicted(x: Array, cells: Array) -> Array:
     """(16 h, 16 w, C) in 1/64 grey levels."""
     h, w = cells.shape[:2]
@@ -180,24 +209,28 @@ def intra(nets: Networks, data: bytes, height: int, width: int, channels: int) -
 
 
 def inter(nets: Networks, data: bytes, before: Array, fields: Fields) -> Array:
-    tile = Tile(nets, bytes([data[0] % 64]) + data[1:], fields.h, fields.w)
+    kind = Informed if "context.0.bias" in nets.t else Tile
+    tile = kind(nets, bytes([data[0] % 64]) + data[1:], fields.h, fields.w)
     fields.decode(tile.message)
     x = predicted(before, fields.cells)
     y = projected(np.broadcast_to(x, (*x.shape[:2], 3)))
+    if isinstance(tile, Informed):
+        tile.known, tile.before = (2 * y[..., nets.t["order"]] + tile.step) // (2 * tile.step), fields.values
     tile.live = fields.live
     if tile.live.any():
         y = y + tile.decode()
+    fields.values = tile.values
     x = synthesis(y)
     if data[0] & 64:
         x = restored(nets, x, data[0] % 64)
     return pixels_of(x, *before.shape)
 
 
-def decode(data: bytes, tensors: dict[str, Array]) -> list[Array]:
-    """Frames (H, W, C); AssertionError if a digest is another."""
+def decode(data: bytes, tensors: dict[str, Array], video: dict[str, Array] | None = None) -> list[Array]:
+    """Frames (H, W, C), with a photo model and perhaps one of `video`; AssertionError if a digest is another."""
     header, chunks = read_file(data)
     shape = header["height"], header["width"], header["channels"]
-    nets, digests = Networks(tensors), b""
+    nets, own, digests = Networks(tensors), Networks(tensors | (video or {})), b""
     frames: list[Array] = []
     for group in (chunk for letter, chunk in chunks if letter == "G"):
         assert group[0] == 0
@@ -205,7 +238,7 @@ def decode(data: bytes, tensors: dict[str, Array]) -> list[Array]:
         made = [intra(nets, first, *shape)]
         fields = Fields(-(-shape[0] // 16), -(-shape[1] // 16))
         for payload in others:
-            made.append(inter(nets, payload, made[-1], fields))
+            made.append(inter(own, payload, made[-1], fields))
         digest = hashlib.blake2b(b"".join(frame.tobytes() for frame in made)).digest()[:4]
         assert digest == group[1:5]
         digests, frames = digests + digest, frames + made

@@ -29,10 +29,12 @@ from codec.errors import (
     TruncatedStream,
     UnsupportedVersion,
 )
+from codec.hyper import HYPER_GROUPS, HYPER_WORDS
 from codec.image import Canvas, digest, encode
 from codec.model import Model
 from codec.pixels import Image
-from codec.prior import HYPER_GROUPS, HYPER_WORDS, REACH, Pass
+from codec.prior import Pass
+from codec.symbols import REACH
 from tools.synthetic import picture
 
 __all__ = ["EXIF", "ICC", "Bad", "any_file", "forced", "invalid", "valid"]

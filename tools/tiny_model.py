@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from codec.prior import HYPER_DIM, HYPER_GROUPS
+from codec.hyper import HYPER_DIM, HYPER_GROUPS
 from tools.synthetic import picture
 from training.export import photo_model
 from training.features import HYPER_INPUTS

@@ -17,17 +17,17 @@ from codec import entropy
 from codec.container import Chunk, join, pack, spell, split, unpack
 from codec.errors import CorruptStream, Desync, LimitExceeded, ModelMismatch, TruncatedStream, UnsupportedVersion
 from codec.field import Field, FieldCoder
+from codec.footage import footage
 from codec.group import Way
 from codec.image import decode_tiles
 from codec.interframe import Past, decode_frame
 from codec.model import Model
 from codec.motion import FARTHEST
-from codec.photo import photo
 from codec.video import decode_video, encode_video
 from tools.streams import Bad, any_file
 from tools.synthetic import picture
 
-__all__ = ["decode_stacked", "invalid_video", "valid_video"]
+__all__ = ["decode_stacked", "invalid_inter", "invalid_video", "valid_inter", "valid_video"]
 
 Make = Callable[[Model], bytes]
 Frames = list[NDArray[np.uint8]]
@@ -51,6 +51,23 @@ def valid_video() -> dict[str, Make]:
     made["video-far"] = partial(_coded, _jumping(4, 64, 96))
     for number, share in enumerate((0.3, 1.0)):
         made[f"video-forced-{number}"] = partial(forced, shape=(3, 5), share=share, seed=number)
+    return made
+
+
+def valid_inter() -> dict[str, Make]:
+    """Streams of a model of video, by name."""
+    made: dict[str, Make] = {}
+    for height, width, channels in ((1, 1, 3), (50, 35, 1), (70, 130, 3)):
+        colour = "grey" if channels == 1 else "rgb"
+        made[f"inter-{colour}-{width}x{height}"] = partial(_coded, sliding(4, height, width, channels), quality=60)
+    for quality in (0, 100):
+        made[f"inter-quality-{quality}"] = partial(_coded, sliding(3, 48, 80, 3), quality=quality)
+    made["inter-still"] = partial(_coded, sliding(1, 40, 50, 3) * 3)
+    made["inter-groups"] = partial(_coded, sliding(7, 24, 24, 3), rate=Fraction(4), interval=0.75)
+    made["inter-cut"] = partial(_coded, [*sliding(2, 40, 56, 3), *sliding(2, 40, 56, 3, seed=9, contrast=True)])
+    made["inter-noise"] = partial(_coded, _noise(3, 33, 47), quality=80)
+    for number, share in enumerate((0.3, 1.0)):
+        made[f"inter-forced-{number}"] = partial(forced, shape=(3, 5), share=share, seed=number)
     return made
 
 
@@ -86,7 +103,7 @@ def _coded(frames: Frames, model: Model, *, rate: Fraction = Fraction(25), **opt
 
 def forced(model: Model, *, shape: tuple[int, int], share: float, seed: int) -> bytes:
     """Inter frames of random fields, with vectors of all lengths, and then symbols of noise."""
-    rng, (h, w), built = np.random.default_rng(seed), shape, photo(model)
+    rng, (h, w), built = np.random.default_rng(seed), shape, footage(model)
     header, (_, group) = unpack(_coded(sliding(1, 16 * h - 3, 16 * w - 5, 3), model))
     parts = split(group.data[HEAD:], 1)
     coder, frame_shape = FieldCoder(shape), (header.height, header.width, header.channels)
@@ -169,6 +186,26 @@ def invalid_video(model: Model) -> dict[str, Bad]:
     grouped("inter-head", CorruptStream, "bit 7 of an inter frame's head", join([parts[0], b"\x80" + parts[1][1:]]))
     grouped("inter-far", CorruptStream, "a vector that is too long", join([parts[0], b"\x00" + _far(2, 2)]))
     grouped("inter-noise", Desync, "an inter frame that the encoder did not see", join([parts[0], b"\x0f"]))
+    return bad
+
+
+def invalid_inter(model: Model) -> dict[str, Bad]:
+    """Streams of a model of video, by name."""
+    header, (plan, group) = unpack(_coded(sliding(3, 20, 30, 3), model))
+    first, second, third = split(group.data[HEAD:], 3)
+    photo_model = model.intra.id if model.intra else b""
+    bad: dict[str, Bad] = {}
+
+    def add(name: str, error: Any, what: str, *parts: bytes, **fields: Any) -> None:
+        data = any_file(header, [plan, Chunk("G", group.data[:HEAD] + join(list(parts)))], **fields)
+        bad[f"inter-{name}"] = Bad(data, error, what)
+
+    add("model", ModelMismatch, "the photo model alone", first, second, third, model_id=photo_model)
+    add("empty", CorruptStream, "an inter frame without bytes", first, second, b"")
+    add("head", CorruptStream, "bit 7 of an inter frame's head", first, b"\x80" + second[1:], third)
+    add("far", CorruptStream, "a vector that is too long", first, b"\x00" + _far(2, 2), third)
+    add("swapped", Desync, "inter frames in another order", first, third, second)
+    add("damage", Desync, "a byte that the encoder did not write", first, second[:-1] + bytes([second[-1] ^ 64]), third)
     return bad
 
 

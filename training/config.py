@@ -6,6 +6,7 @@ import dataclasses
 import tomllib
 import types
 import typing
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -16,6 +17,7 @@ from codec.transform import BLOCK
 from training.errors import DataError, RecipeError
 
 __all__ = [
+    "KINDS",
     "METHODS",
     "Card",
     "Data",
@@ -24,11 +26,22 @@ __all__ = [
     "Recipe",
     "ResidualStage",
     "Schedule",
+    "Stage",
+    "StyleStage",
     "SynthesisStage",
+    "WaysStage",
+    "find_data",
     "find_recipe",
-    "folder_of",
+    "kind_of",
     "parse_recipe",
 ]
+
+KINDS = {  # of models: their stages
+    "lossless": ("residual",),
+    "photo": ("prior", "synthesis"),
+    "digits": ("style", "ways"),
+    "video": ("inter",),
+}
 
 HYPER_SIDE = 4 * BLOCK  # pixels that share a vector of the hyper-latent
 METHODS = ("hopfield", "annealed", "moving-average", "rotation")  # see quantizers.py
@@ -51,10 +64,10 @@ class Card:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Data:
-    """Folders of pictures. A relative one is looked for beside the recipe first, then in the current directory."""
+    """Folders of pictures, or files of digits. They are looked for beside the recipe first, then where one is."""
 
     train: str
-    validation: str | None = None
+    validation: str | None = None  # of digits: if there is none, some are held back
     validation_pictures: int = 8
     order_pictures: int = 320  # how many determine the order of the coefficients
 
@@ -159,6 +172,51 @@ class ResidualStage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StyleStage:
+    """Training of what small pictures look like that are alike: density estimation of their pixels; batches of them."""
+
+    schedule: Schedule
+    width: int = 112
+
+    def __post_init__(self) -> None:
+        _require(self.width > 0, "width must be above 0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaysStage:
+    """Training of the hypernetwork that foresees where things go, on simulated clips; batches of them."""
+
+    schedule: Schedule
+    width: int = 64
+
+    def __post_init__(self) -> None:
+        _require(self.width > 0, "width must be above 0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InterStage:
+    """Training of the prior of inter frames, on frames that the encoder records from clips; batches of them."""
+
+    schedule: Schedule
+    width: int = 128
+    hidden: int = 128
+    threshold: float = 0.47  # the next five as for the prior of photos
+    threshold_spread: float = 0.02
+    weights: tuple[float, float] = (6.0, 11.0)
+    rate_exponent: float = 0.7
+    auxiliary: float = 0.1
+    linear_rate: float = 0.1
+
+    def __post_init__(self) -> None:
+        _require(min(self.width, self.hidden) > 0, "width and hidden must be above 0")
+        _require(0 < self.threshold <= 0.5, "threshold must be in (0, 0.5]")
+        _require(len(self.weights) == 2 and 0 < self.weights[0] <= self.weights[-1], "weights are two numbers above 0")
+
+
+Stage = PriorStage | SynthesisStage | ResidualStage | StyleStage | WaysStage | InterStage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """What makes a model. A stage that is left out is not trained."""
 
@@ -172,18 +230,22 @@ class Recipe:
     prior: PriorStage | None = None
     synthesis: SynthesisStage | None = None
     residual: ResidualStage | None = None
+    style: StyleStage | None = None
+    ways: WaysStage | None = None
+    inter: InterStage | None = None
 
     def __post_init__(self) -> None:
-        photo = self.prior is not None or self.synthesis is not None
-        _require(photo != (self.residual is not None), "a recipe has [prior], [synthesis] or both, or else [residual]")
+        one = self.stages and set(self.stages) <= set(KINDS[kind_of(self.stages)])
+        stages = "[prior], [synthesis] or both, or else [residual], or else [style], [ways] or both, or else [inter]"
+        _require(bool(one), f"a recipe has {stages}")
         _require(min(self.log_steps, self.evaluate_steps) > 0, "log_steps and evaluate_steps must be above 0")
         _require(self.seed >= 0, "seed must not be below 0")
         _require(Path(self.name).name == self.name, f"the name becomes that of a file, {self.name!r} cannot")
 
     @property
-    def stages(self) -> dict[str, PriorStage | SynthesisStage | ResidualStage]:
+    def stages(self) -> dict[str, Stage]:
         """The stages that are there, by name, in their order."""
-        return {name: stage for name in ("prior", "synthesis", "residual") if (stage := getattr(self, name))}
+        return {name: stage for kind in KINDS.values() for name in kind if (stage := getattr(self, name))}
 
     def check_shares(self, processes: int) -> None:
         """RecipeError if so many processes cannot share the batches evenly."""
@@ -202,6 +264,12 @@ class Recipe:
             schedule = dataclasses.replace(stage.schedule, steps=None, minutes=time)
             changed[name] = dataclasses.replace(stage, schedule=schedule)
         return dataclasses.replace(self, **changed)
+
+
+def kind_of(stages: Iterable[str]) -> str:
+    """The kind of model that stages are of, which is also the name of its bundled recipe; of none: photo."""
+    there = set(stages)
+    return next((kind for kind, own in KINDS.items() if there & set(own)), "photo")
 
 
 def find_recipe(name: str) -> Path:
@@ -232,13 +300,14 @@ def parse_recipe(text: str, where: str = "recipe") -> Recipe:
     return recipe
 
 
-def folder_of(named: str, recipe: Path) -> Path:
-    """A data folder that a recipe names."""
+def find_data(named: str, recipe: Path) -> Path:
+    """A folder or file of data that a recipe names."""
     candidates = [recipe.parent / named, Path(named)]
     for path in candidates:
-        if path.is_dir():
+        if path.exists():
             return path
-    raise DataError(f"the recipe's data folder {named} is neither beside {recipe.name} nor in the current directory")
+    where = f"neither beside {recipe.name} nor in the current directory"
+    raise DataError(f"the recipe's data {named} is {where}; --data and --validation name others")
 
 
 def _build(kind: Any, table: dict[str, Any], where: str) -> Any:

@@ -16,21 +16,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from codec import photo
+from codec import footage, photo
 from codec.codebook import SLICES, UNIT
 from codec.entropy import LOGIT_UNIT, TOTAL
 from codec.errors import ModelError
-from codec.model import pack_model
-from codec.prior import FREE, REACH, SCALES, SPLIT_REACH, STEP_UNIT, STEPS
+from codec.model import load_model, pack_model
+from codec.prior import STEP_UNIT, STEPS
 from codec.restoration import HEAD_BITS
+from codec.symbols import FREE, REACH, SCALES, SPLIT_REACH
 from training import engine
 from training.checkpoint import Checkpoint
-from training.config import Card
+from training.config import KINDS, Card, kind_of
 from training.errors import CheckpointError
 from training.likelihoods import LARGEST_SCALE, SMALLEST_SCALE
 from training.networks import HYPER_SPREAD, LARGEST_STEP, OCTAVES, Standardise
 from training.residual_export import lossless_model
 from training.slices import DC_MEAN_GAIN, FIRST_MEAN_GAIN, MEAN_GAIN
+from training.sprites import sprites_model
 
 Floats = NDArray[np.floating[Any]]
 Tensors = dict[str, NDArray[np.int64]]
@@ -43,11 +45,10 @@ LEVEL_SHIFT = KEY_BITS + int(math.log2(QUERY_UNIT)) - int(math.log2(LOGIT_UNIT))
 LINEAR_BITS = 12  # fraction bits of linear prediction
 LARGEST_SHIFT = 24
 DC_OFFSET = np.array([0.0] * 3 + [1.0] * 3)  # of the outputs of slice 0's heads: means, then scales (o + 1) / 2
-STAGES = ("prior", "synthesis")  # what a photo model is made of
 
 
 def model_of(parts: Mapping[str, Checkpoint], name: str, card: Card) -> bytes:
-    """The model file of checkpoints, by stage: a lossless model of `residual`, a photo model of the other two.
+    """The model file of checkpoints, by stage: what training.config.KINDS makes of them.
 
     Raises
     ------
@@ -56,13 +57,18 @@ def model_of(parts: Mapping[str, Checkpoint], name: str, card: Card) -> bytes:
     ModelError
         See `photo_model`.
     """
-    if "residual" in parts:
-        return lossless_model(parts["residual"].model, name=name, **dataclasses.asdict(card))
-    if missing := [stage for stage in STAGES if stage not in parts]:
+    kind = kind_of(parts)
+    if missing := [stage for stage in KINDS[kind] if stage not in parts]:
         raise CheckpointError(f"a model also needs a checkpoint of the stage {' and '.join(missing)}")
-    if ((parts["prior"].card.get("recipe") or {}).get("prior") or {}).get("scalar"):
+    if kind == "photo" and ((parts["prior"].card.get("recipe") or {}).get("prior") or {}).get("scalar"):
         raise CheckpointError("this prior is the scalar control, which the codec has no decoder for")
-    return photo_model(*(parts[stage].model for stage in STAGES), name=name, **dataclasses.asdict(card))
+    made: dict[str, Callable[..., bytes]] = {
+        "lossless": lossless_model,
+        "photo": photo_model,
+        "digits": sprites_model,
+        "video": video_model,
+    }
+    return made[kind](*(parts[stage].model for stage in KINDS[kind]), name=name, **dataclasses.asdict(card))
 
 
 def photo_model(prior: dict[str, Floats], synthesis: dict[str, Floats], **facts: Any) -> bytes:
@@ -83,6 +89,18 @@ def photo_model(prior: dict[str, Floats], synthesis: dict[str, Floats], **facts:
     if (found := photo.self_test(built)) != (expected := photo.self_test(built, engine)):
         raise ModelError(f"the self-test gives {found} in numpy and {expected} in torch")
     return pack_model(photo.card(built, **facts), tensors)
+
+
+def video_model(inter: dict[str, Floats], *, intra: bytes | None = None, **facts: Any) -> bytes:
+    """The model file of a trained prior of inter frames; arguments and errors as of `photo_model`.
+
+    intra : id of the photo model that it goes with, by default the one of the package
+    """
+    tensors = inter_tensors(inter)
+    prior = footage.build(tensors)
+    if (found := footage.self_test(prior)) != (expected := footage.self_test(prior, engine)):
+        raise ModelError(f"the self-test gives {found} in numpy and {expected} in torch")
+    return pack_model(footage.card(prior, intra or load_model("photo").id, **facts), tensors)
 
 
 def steps() -> NDArray[np.int64]:
@@ -136,20 +154,35 @@ def frequencies(p: Floats) -> NDArray[np.int64]:
 
 
 def prior_tensors(state: dict[str, Floats]) -> Tensors:
-    """All tensors of codec.prior.Prior, from the state of training.networks.Prior (arrays by name)."""
+    """All tensors of codec.prior.Prior for photos, from the state of training.networks.Prior (arrays by name)."""
     get = _reader(state)
-    width, hidden = len(get("update.0.conv.bias")), len(get("slices.0.context.bias"))
-    out: Tensors = {"order": get("order").astype(np.int64)}
-    t = np.arange(STEPS) / (STEPS - 1)
-    out["condition"] = np.rint(_condition(state, t) * ACTIVATION).astype(np.int64)
+    out = {"order": get("order").astype(np.int64)} | coder_tensors(state)
     out["hyper.words"] = np.clip(np.rint(get("hyper_codebook") * ACTIVATION), -127, 127).astype(np.int64)
     out["hyper.freqs"] = frequencies(np.exp(get("hyper_logits") - get("hyper_logits").max(1, keepdims=True)))
-    out["scalars.freqs"], out["splits.freqs"] = logistic_tables(REACH), logistic_tables(SPLIT_REACH)
     for i in range(3):
         mean, gain = _standardised(state) if i == 2 else (0.0, 1.0)
         out |= layer(f"h_a.{i}", [get(f"h_a.{2 * i}.weight")[:, :HYPER_USED]], get(f"h_a.{2 * i}.bias") - mean, gain)
     for i in (0, 1):
         out |= layer(f"h_s.{i}", [get(f"h_s.{i}.weight")], get(f"h_s.{i}.bias"))
+    return out
+
+
+def inter_tensors(state: dict[str, Floats]) -> Tensors:
+    """All tensors of codec.prior.Prior for inter frames, from the state of training.networks.InterPrior."""
+    get, out = _reader(state), coder_tensors(state)
+    for i in range(2):
+        out |= layer(f"context.{i}", [get(f"context.{i}.weight")], get(f"context.{i}.bias"))
+    return out
+
+
+def coder_tensors(state: dict[str, Floats]) -> Tensors:
+    """The tensors that both kinds of priors have, from the state of training.networks.Coder."""
+    get = _reader(state)
+    width, hidden = len(get("update.0.conv.bias")), len(get("slices.0.context.bias"))
+    out: Tensors = {}
+    t = np.arange(STEPS) / (STEPS - 1)
+    out["condition"] = np.rint(_condition(state, t) * ACTIVATION).astype(np.int64)
+    out["scalars.freqs"], out["splits.freqs"] = logistic_tables(REACH), logistic_tables(SPLIT_REACH)
     for p in range(5):
         w = get(f"dc.{p}.0.weight")[:, :, None, None]
         parts = [w[:, :width], w[:, width:]] if p else [w]
@@ -162,6 +195,7 @@ def prior_tensors(state: dict[str, Floats]) -> Tensors:
         out |= layer(f"update.{i + 1}.hidden", parts, get(f"{u}.conv.bias"))
         out |= layer(f"update.{i + 1}.out", [get(f"{u}.out.weight")], get(f"{u}.out.bias"))
         parts = [get(f"{s}.context.weight"), get(f"{s}.partial.weight")]
+        parts += [get(f"hints.{i}.weight")] if f"hints.{i}.weight" in state else []
         out |= layer(f"slices.{i + 1}.hidden", parts, get(f"{s}.context.bias"))
         gains, groups = head_gains(SLICES[i + 1].dim), SLICES[i + 1].groups
         weight = get(f"{s}.head.weight").reshape(groups, -1, hidden)[:, : len(gains)].reshape(-1, hidden, 1, 1)

@@ -12,30 +12,33 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
+import torch
 
+from codec import footage, photo, residual
 from codec.codebook import SLICES
 from codec.entropy import LOGIT_UNIT, TOTAL
-from codec.model import SUFFIX, load_model
-from codec.photo import photo
-from codec.prior import STEPS, Ints
-from codec.residual import STRUCTURE, residual
+from codec.model import SUFFIX, Model, load_model
+from codec.prior import STEPS
 from codec.restoration import HEAD_BITS
+from codec.symbols import Ints
 from training import checkpoint
 from training.checkpoint import MODEL, Arrays, Checkpoint
 from training.export import ACTIVATION, DC_OFFSET, KEY_BITS, LEVEL_SHIFT, LINEAR_BITS, Floats, dc_gains, head_gains
 from training.features import HYPER_INPUTS, QUALITY_FEATURES
 from training.likelihoods import Levels
-from training.networks import CONDITION_HIDDEN, FILTER_CONDITION_HIDDEN
+from training.networks import CONDITION_HIDDEN, FILTER_CONDITION_HIDDEN, InterPrior
 from training.residual_export import residual_state
 from training.slices import HEAD
 
-__all__ = ["load_starts", "prior_state", "synthesis_state"]
+__all__ = ["inter_state", "load_starts", "prior_state", "synthesis_state"]
 
 Tensors = Mapping[str, Ints]
 
 
 def load_starts(paths: Iterable[Path]) -> dict[str, Checkpoint]:
     """What trainings can start from, by stage: checkpoints, and model files for all stages at once.
+
+    The prior of a photo model is also a start for that of inter frames, whose further layers are those of a new one.
 
     Raises
     ------
@@ -48,30 +51,58 @@ def load_starts(paths: Iterable[Path]) -> dict[str, Checkpoint]:
             found = checkpoint.load(path)
             starts[str(found.card.get("stage"))] = found
             continue
-        model = load_model(path)
-        if model.card.get("structure") == STRUCTURE:
-            residual(model)
-            states = {"residual": residual_state(model.tensors)}
-        else:
-            photo(model)
-            states = {"prior": prior_state(model.tensors), "synthesis": synthesis_state(model.tensors)}
-        for stage, state in states.items():
+        for stage, state in _states(load_model(path)).items():
             starts[stage] = Checkpoint({"stage": stage}, {MODEL + name: array for name, array in state.items()})
     return starts
 
 
+def _states(model: Model) -> dict[str, Arrays]:
+    """The states that are in a model, by stage."""
+    tensors, structure = model.tensors, model.card.get("structure")
+    if structure == residual.STRUCTURE:
+        residual.residual(model)
+        return {"residual": residual_state(tensors)}
+    if structure == footage.STRUCTURE:
+        footage.inter(model)
+        return {"inter": inter_state(tensors)}
+    photo.photo(model)
+    prior = prior_state(tensors)
+    return {"prior": prior, "synthesis": synthesis_state(tensors), "inter": _first_inter_state(prior)}
+
+
 def prior_state(tensors: Tensors) -> Arrays:
     """The state of training.networks.Prior, from the tensors of a model."""
-    out: Arrays = {"order": tensors["order"].astype(np.int64)}
+    out = coder_state(tensors) | {"order": tensors["order"].astype(np.int64)}
     out["hyper_codebook"] = tensors["hyper.words"] / ACTIVATION
     out["hyper_logits"] = _logits(tensors["hyper.freqs"])
-    out |= _condition(tensors["condition"], CONDITION_HIDDEN)
     for i in range(3):
         (weight,), out[f"h_a.{2 * i}.bias"] = _layer(tensors, f"h_a.{i}")
         unused = HYPER_INPUTS - weight.shape[1] if i == 0 else 0
         out[f"h_a.{2 * i}.weight"] = np.pad(weight, ((0, 0), (0, unused), (0, 0), (0, 0)))
     for i in range(2):
         (out[f"h_s.{i}.weight"],), out[f"h_s.{i}.bias"] = _layer(tensors, f"h_s.{i}")
+    return out
+
+
+def inter_state(tensors: Tensors) -> Arrays:
+    """The state of training.networks.InterPrior, from the tensors of a model of video."""
+    out = coder_state(tensors)
+    for i in range(2):
+        (out[f"context.{i}.weight"],), out[f"context.{i}.bias"] = _layer(tensors, f"context.{i}")
+    return out
+
+
+def _first_inter_state(prior: Arrays) -> Arrays:
+    """The state of an InterPrior that has learned from photos alone."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        new = InterPrior(len(prior["update.0.conv.bias"]), len(prior["slices.0.context.bias"]))
+    return {name: prior.get(name, value.numpy()) for name, value in new.state_dict().items()}
+
+
+def coder_state(tensors: Tensors) -> Arrays:
+    """What both kinds of priors have: the state of training.networks.Coder, and `hints` if there are any."""
+    out = _condition(tensors["condition"], CONDITION_HIDDEN)
     for p in range(5):
         weights, out[f"dc.{p}.0.bias"] = _layer(tensors, f"dc.{p}.hidden")
         out[f"dc.{p}.0.weight"] = np.concatenate(weights, 1)[:, :, 0, 0]
@@ -83,7 +114,8 @@ def prior_state(tensors: Tensors) -> Arrays:
         out[f"{u}.conv.bias"] = bias
         (out[f"{u}.out.weight"],), out[f"{u}.out.bias"] = _layer(tensors, f"update.{number}.out")
         parts, out[f"{s}.context.bias"] = _layer(tensors, f"slices.{number}.hidden")
-        out[f"{s}.context.weight"], out[f"{s}.partial.weight"] = parts
+        names = (f"{s}.context.weight", f"{s}.partial.weight", f"hints.{i}.weight")
+        out |= dict(zip(names, parts, strict=False))  # a prior of photos has no hints
         gains = head_gains(part.dim)
         (weight,), bias = _layer(tensors, f"slices.{number}.head", np.tile(gains, part.groups))
         out[f"{s}.head.weight"] = _padded(weight, len(gains), HEAD[part.dim])

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from codec.codebook import codebook
-from codec.prior import FREE, SPLIT_REACH
+from codec.symbols import FREE, SPLIT_REACH
 
 __all__ = ["LARGEST_SCALE", "SMALLEST_SCALE", "Level", "Levels", "gamma_bits", "logistic_bits", "scale_of"]
 

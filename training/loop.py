@@ -30,8 +30,9 @@ import torch
 from training import checkpoint, processes
 from training.checkpoint import Checkpoint
 from training.config import Recipe, Schedule
-from training.data import Photos
+from training.digits import StyleTask, WaysTask
 from training.errors import CheckpointError, Diverged
+from training.inter import InterTask
 from training.journal import Journal, tensorboard_is_there
 from training.live import Live
 from training.losses import PriorTask, SynthesisTask, Task
@@ -45,13 +46,22 @@ __all__ = ["learning_rate", "train"]
 BETAS = (0.9, 0.99)
 LENGTH = ("steps", "minutes")  # keys of a schedule that may change when a run is resumed
 
+TASKS: dict[str, Callable[..., Task]] = {
+    "prior": PriorTask,
+    "synthesis": SynthesisTask,
+    "residual": ResidualTask,
+    "style": StyleTask,
+    "ways": WaysTask,
+    "inter": InterTask,
+}
+
 Stop = Callable[[], bool]
 
 
 def train(
     recipe: Recipe,
-    photos: Photos,
-    validation: Photos | None,
+    data: Any,
+    validation: Any,
     out: Path,
     *,
     resume: bool = False,
@@ -63,6 +73,8 @@ def train(
 
     Parameters
     ----------
+    data : what the recipe's stages learn from: Photos, or an array of digits (N, h, w) uint8
+    validation : the same to evaluate with, or None
     out : folder for a checkpoint of each stage, such as `prior.npz`, for metrics.jsonl and files for TensorBoard
     resume : go on from the checkpoints in `out`; those that are there otherwise are replaced
     starts : by stage, checkpoints of any run whose weights it starts from
@@ -90,13 +102,7 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     if fabric.is_global_zero and not tensorboard_is_there():
         print("no files for TensorBoard are written: that takes the package tensorboardX", file=sys.stderr)
-    tasks: list[Task] = []
-    if recipe.prior:
-        tasks.append(PriorTask(recipe.prior, recipe, photos, validation))
-    if recipe.synthesis:
-        tasks.append(SynthesisTask(recipe.synthesis, recipe, photos, validation))
-    if recipe.residual:
-        tasks.append(ResidualTask(recipe.residual, recipe, photos, validation))
+    tasks = [TASKS[name](stage, recipe, data, validation) for name, stage in recipe.stages.items()]
     finished = []
     for task in tasks:
         path = out / f"{task.name}.npz"

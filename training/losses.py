@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from codec.prior import HYPER_GROUPS, HYPER_WORDS
+from codec.hyper import HYPER_GROUPS, HYPER_WORDS
 from codec.transform import COEFFICIENTS
 from training import processes
 from training.config import PriorStage, QuantizerChoice, Recipe, Schedule, SynthesisStage

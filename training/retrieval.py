@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from codec.prior import REACH
+from codec.symbols import REACH
 from training.likelihoods import Level, gamma_bits, logistic_bits
 
 __all__ = ["Choice", "quantise", "retrieve", "retrieve_numbers"]

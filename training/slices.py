@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from codec.codebook import SLICES, UNIT
-from codec.prior import FREE, REACH
+from codec.symbols import FREE, REACH
 from training.features import Rectify, feature_count, features_of, log_feature, rectified, signed_feature
 from training.likelihoods import Levels, gamma_bits, logistic_bits, scale_of
 from training.retrieval import Choice, quantise, retrieve, retrieve_numbers
@@ -99,6 +99,14 @@ def checkerboard(h: int, w: int) -> list[Positions]:
     return [(i[first], j[first]), (i[~first], j[~first])]
 
 
+def among(passes: list[Positions], live: Tensor | None) -> list[Positions]:
+    """Those positions of each pass that are live (h, w); all of them if nothing is said."""
+    if live is None:
+        return passes
+    kept = [live[at] for at in passes]
+    return [(i[where], j[where]) for (i, j), where in zip(passes, kept, strict=True)]
+
+
 def taken(x: Tensor, at: Positions) -> Tensor:
     """Vectors of a map: (B, C, h, w) -> (B, n, C)."""
     return x.permute(0, 2, 3, 1)[:, at[0], at[1]]
@@ -110,11 +118,11 @@ class DcSlice(nn.ModuleList):
     def __init__(self, width: int) -> None:
         super().__init__(_DcPass(width, len(near)) for near in NEIGHBOURS)
 
-    def forward(self, y: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, y: Tensor, state: Tensor, live: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Code y (B, 3, h, w), in steps, with a state (B, width, h, w) -> bits (B,) and decoded (B, 3, h, w)."""
         decoded = torch.zeros(y.shape)
         bits = torch.zeros(len(y))
-        for network, at, near in zip(self, interlace(*y.shape[2:]), NEIGHBOURS, strict=True):
+        for network, at, near in zip(self, among(interlace(*y.shape[2:]), live), NEIGHBOURS, strict=True):
             if len(at[0]) == 0:
                 continue
             base, around = neighbourhood(decoded, at, near)
@@ -210,7 +218,15 @@ class Slice(nn.Module):
         self.head.bias = nn.Parameter(bias.flatten())
 
     def forward(
-        self, y: Tensor, state: Tensor, condition: Tensor, lower: Tensor, levels: Levels, choice: Choice
+        self,
+        y: Tensor,
+        state: Tensor,
+        condition: Tensor,
+        lower: Tensor,
+        levels: Levels,
+        choice: Choice,
+        hint: Tensor | None = None,
+        live: Tensor | None = None,
     ) -> CodedSlice:
         """Code the slice.
 
@@ -220,13 +236,16 @@ class Slice(nn.Module):
         state : (B, width, h, w)
         condition : (B, hidden), of the quality
         lower : (B, 3 or 12, h, w), decoded slice 0, or 0 and 1
+        hint : (B, hidden, h, w), what is known of the slice beforehand
+        live : (h, w), the blocks that are coded; those of the others are 0
         """
         b, _, h, w = y.shape
         dim, groups = self.part.dim, self.part.groups
         hidden = self.context(state) + condition[:, :, None, None]
+        hidden = hidden if hint is None else hidden + hint
         guess = self._predict(lower)
         decoded, bits, miss, symbols = torch.zeros(y.shape), torch.zeros(b), torch.zeros(()), 0
-        for again, at in enumerate(checkerboard(h, w)):
+        for again, at in enumerate(among(checkerboard(h, w), live)):
             if len(at[0]) == 0:
                 continue
             if again:
