@@ -101,7 +101,7 @@ def encode_video(
     else:
         if first.shape[0] * first.shape[1] > LARGEST_FRAME:
             raise UnsupportedInput(f"frames of {first.shape[1]} x {first.shape[0]} pixels; lossy video has up to 2^25")
-        model = model or load_model("photo")
+        model = model or load_model("video")
         groups = _lossy_groups(stream, longest, model, round(quality / 100 * (STEPS - 1)), effort, threads)
     coded = list(groups)
     plan = spell([rate.numerator, rate.denominator, *(count for _, count in coded)])

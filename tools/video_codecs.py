@@ -36,11 +36,14 @@ def stacked(frames: list[Pixels]) -> Pixels:
 
 
 def engram(height: int, rate: Fraction, model: str, *, intra: bool, effort: int, threads: int) -> Codec:
-    """The video codec with a photo model; with `intra`, each frame on its own."""
+    """The video codec with a model of video, or of photos; with `intra`, each frame on its own, by the photo model."""
+    from codec.footage import INTRA
     from codec.model import load_model
     from codec.video import INTERVAL, decode_video, encode_video
 
     loaded = load_model(model)
+    if intra:
+        loaded = load_model(loaded.card.get(INTRA, model))
     interval = float(1 / rate) if intra else INTERVAL
 
     def code(pixels: Pixels, quality: float) -> bytes:

@@ -21,7 +21,7 @@ __all__ = ["video"]
 @click.command()
 @click.argument("clips", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("-o", "--output", required=True, type=FOLDER, metavar="DIR", help="Folder for what is found.")
-@click.option("-m", "--model", default="photo", show_default=True, help="Name or path of a photo model.")
+@click.option("-m", "--model", default="video", show_default=True, help="Model of video, or of photos.")
 @click.option("--frames", type=click.IntRange(min=1), default=60, show_default=True, help="Of each clip, the first.")
 @click.option("--rivals", callback=listed, default=",".join(RIVALS), show_default=True, help="May be empty.")
 @click.option("--points", type=click.IntRange(min=6), help="Settings for each codec; 6 or 7 by default.")
