@@ -206,9 +206,11 @@ class InterStage:
     rate_exponent: float = 0.7
     auxiliary: float = 0.1
     linear_rate: float = 0.1
+    told_rate: float = 6.0  # learning rate of what sees the prediction and the frame before, relative
 
     def __post_init__(self) -> None:
         _require(min(self.width, self.hidden) > 0, "width and hidden must be above 0")
+        _require(min(self.linear_rate, self.told_rate) > 0, "linear_rate and told_rate must be above 0")
         _require(0 < self.threshold <= 0.5, "threshold must be in (0, 0.5]")
         _require(len(self.weights) == 2 and 0 < self.weights[0] <= self.weights[-1], "weights are two numbers above 0")
 

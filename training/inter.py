@@ -44,10 +44,12 @@ class InterTask:
         pass
 
     def groups(self) -> list[tuple[list[nn.Parameter], float]]:
-        named = list(self.model.named_parameters())
-        slow = [p for name, p in named if ".linear" in name]
-        fast = [p for name, p in named if ".linear" not in name]
-        return [(fast, 1.0), (slow, self.stage.linear_rate)]
+        rates: dict[float, list[nn.Parameter]] = {}
+        for name, parameter in self.model.named_parameters():
+            told = name.startswith(("context.", "hints."))
+            rate = self.stage.told_rate if told else self.stage.linear_rate if ".linear" in name else 1.0
+            rates.setdefault(rate, []).append(parameter)
+        return [(parameters, rate) for rate, parameters in rates.items()]
 
     def loss(self, rng: np.random.Generator, progress: float) -> Tensor:
         threshold = self.stage.threshold + float(rng.normal(0, self.stage.threshold_spread))
