@@ -265,7 +265,7 @@ def test_a_model_can_be_named_by_path_and_id(folder):
 
 
 def test_models_are_listed():
-    assert {line.split()[0] for line in done("models").stdout.splitlines()} == {"photo", "lossless", "digits"}
+    assert {line.split()[0] for line in done("models").stdout.splitlines()} == {"photo", "lossless", "digits", "video"}
 
 
 def test_info_says_what_the_header_says(stream, folder):
