@@ -18,7 +18,8 @@ from codec.video import decode_video, encode_video
 from tests.checks import conformance_model
 from tests.clips import moving, psnr
 from training import export
-from training.networks import InterPrior, Prior, Synthesis, step_of
+from training.networks import InterPrior, Prior, step_of
+from training.synthesis import Synthesis
 
 
 @functools.cache

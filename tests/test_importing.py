@@ -14,7 +14,8 @@ from training.checkpoint import MODEL, Checkpoint
 from training.errors import CheckpointError
 from training.export import frequencies, inter_tensors, photo_model, prior_tensors, restoration_tensors, video_model
 from training.importing import _condition, _logits, inter_state, load_starts, prior_state, synthesis_state
-from training.networks import InterPrior, Prior, Synthesis
+from training.networks import InterPrior, Prior
+from training.synthesis import Synthesis
 
 
 def arrays(model: torch.nn.Module) -> dict[str, np.ndarray]:

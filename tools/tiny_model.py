@@ -16,8 +16,9 @@ from codec.hyper import HYPER_DIM, HYPER_GROUPS
 from tools.synthetic import picture
 from training.export import photo_model
 from training.features import HYPER_INPUTS
-from training.networks import Prior, Synthesis, step_of
+from training.networks import Prior, step_of
 from training.retrieval import Choice
+from training.synthesis import Synthesis
 from training.transform import analyse, coefficient_order, synthesise
 
 __all__ = ["tiny_model"]

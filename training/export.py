@@ -257,7 +257,7 @@ def _condition(state: dict[str, Floats], t: Floats) -> Floats:
 
 
 def restoration_tensors(state: dict[str, Floats]) -> Tensors:
-    """All tensors of codec.restoration.Restoration, from the state of training.networks.Synthesis."""
+    """All tensors of codec.restoration.Restoration, from the state of training.synthesis.Synthesis."""
     get = _reader(state)
     condition = _condition(state, np.arange(STEPS) / (STEPS - 1))
     out: Tensors = {"restore.condition": np.rint(condition * ACTIVATION).astype(np.int64)}

@@ -26,9 +26,10 @@ from training.checkpoint import MODEL, Arrays, Checkpoint
 from training.export import ACTIVATION, DC_OFFSET, KEY_BITS, LEVEL_SHIFT, LINEAR_BITS, Floats, dc_gains, head_gains
 from training.features import HYPER_INPUTS, QUALITY_FEATURES
 from training.likelihoods import Levels
-from training.networks import CONDITION_HIDDEN, FILTER_CONDITION_HIDDEN, InterPrior
+from training.networks import CONDITION_HIDDEN, InterPrior
 from training.residual_export import residual_state
 from training.slices import HEAD
+from training.synthesis import FILTER_CONDITION_HIDDEN
 
 __all__ = ["inter_state", "load_starts", "prior_state", "synthesis_state"]
 
@@ -132,7 +133,7 @@ def coder_state(tensors: Tensors) -> Arrays:
 
 
 def synthesis_state(tensors: Tensors) -> Arrays:
-    """The state of training.networks.Synthesis, from the tensors of a model."""
+    """The state of training.synthesis.Synthesis, from the tensors of a model."""
     out = _condition(tensors["restore.condition"], FILTER_CONDITION_HIDDEN)
     (out["stem.weight"],), out["stem.bias"] = _layer(tensors, "restore.stem")
     for i in itertools.takewhile(lambda i: f"restore.block.{i}.out.bias" in tensors, itertools.count()):

@@ -23,9 +23,10 @@ from training.config import PriorStage, QuantizerChoice, Recipe, Schedule, Synth
 from training.data import Photos, crops
 from training.degradation import Chance, degrade, draw_chance
 from training.live import Figures
-from training.networks import Coded, Prior, Synthesis, step_of
+from training.networks import Coded, Prior, step_of
 from training.quantizers import Quantised, Quantizer, make_quantizer
 from training.retrieval import Choice
+from training.synthesis import Synthesis
 from training.transform import analyse, coefficient_order, synthesise
 from training.usage import perplexity, revive, usage_counts
 

@@ -1,16 +1,12 @@
-"""Float networks of the photo codec: the prior, and the filter after the linear decoder.
+"""Float networks of the priors: of photos, and of inter frames.
 
     bits(y) = bits(z) + sum_i bits(k_i | z, k_<i),      k_i = codes of slice i, quantised around predicted means
 
-Prior: a hyper-latent z (Ballé et al. 2018, arXiv 1802.01436), then slices from coarse to fine (Minnen and Singh 2020,
-arXiv 2007.08739), each in two checkerboard passes (He et al. 2021, arXiv 2103.15306). Each block has a state of `width`
-channels; a slice reads its parameters from it, and what the slice decoded updates it.
+A hyper-latent z (Ballé et al. 2018, arXiv 1802.01436), or what is known of an inter frame; then slices from coarse to
+fine (Minnen and Singh 2020, arXiv 2007.08739), each in two checkerboard passes (He et al. 2021, arXiv 2103.15306). Each
+block has a state of `width` channels; a slice reads its parameters from it, and what the slice decoded updates it.
 
-    x_hat = x_linear + step / 4 * correction(x_linear / step)
-
-Synthesis: a correction of the linear decoder's picture, computed at 1/8 resolution.
-
-The names of modules are those that export.py reads. Maps are (B, C, h, w); in the prior, one vector per 16x16 block.
+The names of modules are those that export.py reads. Maps are (B, C, h, w), one vector per 16x16 block.
 """
 
 from __future__ import annotations
@@ -24,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from codec.codebook import SLICES, UNIT
+from codec.context import LIVE
 from codec.features import ENERGIES
 from codec.hyper import HYPER_DIM, HYPER_GROUPS, HYPER_WORDS
 from training import processes
@@ -45,10 +42,9 @@ from training.retrieval import Choice
 from training.slices import DC, CodedSlice, DcSlice, ScalarSlice, Slice
 from training.usage import Usage
 
-__all__ = ["LARGEST_STEP", "OCTAVES", "Coded", "Coding", "InterPrior", "Prior", "Standardise", "Synthesis", "step_of"]
+__all__ = ["LARGEST_STEP", "OCTAVES", "Coded", "Coding", "InterPrior", "Prior", "Standardise", "step_of"]
 
 COEFFICIENTS = SLICES[-1].stop
-LIVE = 127  # how a live block is marked among the energies
 LARGEST_STEP, OCTAVES = 204.0, 4.25  # steps in grey levels: LARGEST_STEP at quality 0, OCTAVES below it at quality 1
 
 CONDITION_HIDDEN, HYPER_HIDDEN = 64, 64
@@ -57,11 +53,7 @@ HYPER_SPREAD = 0.5  # standard deviation of the first codewords of the hyper-lat
 ENERGY_WEIGHT = 0.6  # of the hyper-latent's energy, in the auxiliary loss
 REGRESSION_WEIGHT = 0.2  # of |y - mean|, in the auxiliary loss
 
-PATCH = 8  # the filter computes on 8x8 patches
-FILTER_CONDITION_HIDDEN = 32
-FILTER_INPUT_GAIN, FILTER_OUTPUT_GAIN = 2.0, 0.25  # per step of the quantiser
 HINT_NOISE = 0.002  # standard deviation of the first weights of what is told of inter frames
-FILTER_NOISE = 0.002  # standard deviation of the first output weights: it starts as almost nothing
 
 
 def step_of(t: Tensor) -> Tensor:
@@ -333,53 +325,3 @@ class Update(nn.Module):
 
     def forward(self, state: Tensor, features: Tensor) -> Tensor:
         return signed(state + self.out(rectified(self.conv(state) + self.embed(features))))
-
-
-class Synthesis(nn.Module):
-    """Picture of the linear decoder -> a better one.
-
-    Parameters
-    ----------
-    width : channels
-    blocks : residual blocks
-    """
-
-    def __init__(self, width: int = 96, blocks: int = 3) -> None:
-        super().__init__()
-        self.width, channels = width, 3 * PATCH**2
-        self.condition = nn.Sequential(
-            nn.Linear(QUALITY_FEATURES, FILTER_CONDITION_HIDDEN),
-            nn.ReLU(),
-            nn.Linear(FILTER_CONDITION_HIDDEN, (blocks + 1) * width),
-        )
-        self.stem = nn.Conv2d(channels, width, 3, padding=1)
-        self.blocks = nn.ModuleList(Residual(width) for _ in range(blocks))
-        self.head = nn.Conv2d(width, channels, 1)
-        nn.init.normal_(self.head.weight, std=FILTER_NOISE)
-        self.head.bias = nn.Parameter(torch.zeros(channels))
-
-    def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """x (B, 3, H, W) grey levels 0..255, H and W multiples of 8; t (B,) quality -> (B, 3, H, W), not clipped."""
-        b, c, height, width = x.shape
-        step = step_of(t)[:, None, None, None]
-        condition = self.condition(quality_features(t)).reshape(b, -1, self.width, 1, 1)
-        patches = F.pixel_unshuffle(x, PATCH).reshape(b, c, PATCH**2, height // PATCH, width // PATCH)
-        detail = patches - patches.mean(2, keepdim=True)  # a correction does not depend on brightness and colour
-        seen = signed(detail / step[..., None] * FILTER_INPUT_GAIN).flatten(1, 2)
-        state = signed(self.stem(seen.contiguous(memory_format=torch.channels_last)) + condition[:, 0])
-        for i, block in enumerate(self.blocks, 1):
-            state = block(state, condition[:, i])
-        return x + F.pixel_shuffle(self.head(state), PATCH) * step * FILTER_OUTPUT_GAIN
-
-
-class Residual(nn.Module):
-    """State (B, C, h, w) and the quality's condition (B, C, 1, 1) -> the next state."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(width, width, 3, padding=1)
-        self.out = nn.Conv2d(width, width, 1)
-        nn.init.zeros_(self.out.weight)
-
-    def forward(self, state: Tensor, condition: Tensor) -> Tensor:
-        return signed(state + self.out(rectified(self.conv(state) + condition)))
